@@ -1,0 +1,37 @@
+"""Optional features: which packages each needs, and the exact line that installs them."""
+
+import importlib.util
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from trine.core.errors import MissingExtra, UsageError
+
+__all__ = ["EXTRAS", "available", "require"]
+
+# The names are those of [project.optional-dependencies]; the values are what must be importable.
+EXTRAS: Mapping[str, tuple[str, ...]] = MappingProxyType({"oracle": ("pyspiel",)})
+
+
+def available(extra: str) -> bool:
+    """Whether every module of an extra is installed; imports none of them."""
+    if extra not in EXTRAS:
+        raise UsageError.unknown("extra", extra, list(EXTRAS))
+    return all(importlib.util.find_spec(module) is not None for module in EXTRAS[extra])
+
+
+def require(extra: str, what: str = "this") -> None:
+    """Returns if the extra is installed.
+
+    Args:
+      extra: a feature, e.g. `"oracle"`.
+      what: what needs it, as the subject of the message.
+
+    Raises:
+      MissingExtra: with the line that installs it.
+    """
+    if not available(extra):
+        missing = [m for m in EXTRAS[extra] if importlib.util.find_spec(m) is None]
+        raise MissingExtra(
+            f"{what} needs the extra {extra!r} (module {', '.join(missing)} is not installed)",
+            hint=f"run: pip install 'trine[{extra}]'",
+        )
