@@ -1,0 +1,152 @@
+"""Mean, standard error, bootstrap and paired comparison of results over seeds.
+
+NaN policy: a NaN among the values makes every statistic NaN. A failed seed must be seen, never
+silently dropped. With a single value the standard error and the interval are NaN, because one seed
+says nothing about spread.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import polars as pl
+from numpy.typing import ArrayLike, NDArray
+
+from trine.core.errors import UsageError
+
+__all__ = [
+    "Interval",
+    "Summary",
+    "bootstrap_interval",
+    "paired_difference",
+    "summarise",
+    "summarise_by",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """Values over seeds in five numbers; units are those of the values.
+
+    Attributes:
+      count: number of values.
+      mean: arithmetic mean.
+      standard_error: sample standard deviation (divisor n - 1) over the square root of n.
+      minimum: smallest value.
+      maximum: largest value.
+    """
+
+    count: int
+    mean: float
+    standard_error: float
+    minimum: float
+    maximum: float
+
+    def text(self, digits: int = 2) -> str:
+        """`1.07 ± 0.01`; without the second part if there is one value only."""
+        if math.isnan(self.standard_error):
+            return f"{self.mean:.{digits}f}"
+        return f"{self.mean:.{digits}f} ± {self.standard_error:.{digits}f}"
+
+
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """An estimate with an interval around it.
+
+    Attributes:
+      estimate: the statistic of all values.
+      low: lower end.
+      high: upper end.
+      level: of confidence, e.g. 0.95.
+    """
+
+    estimate: float
+    low: float
+    high: float
+    level: float
+
+
+def _values(values: ArrayLike) -> NDArray[np.float64]:
+    array = np.asarray(values, dtype=np.float64)
+    if array.ndim != 1 or array.size == 0:
+        raise UsageError(
+            f"values of shape {array.shape}", accepted="one dimension with at least one value"
+        )
+    return array
+
+
+def summarise(values: ArrayLike) -> Summary:
+    """Count, mean, standard error, minimum and maximum of `[n]` values."""
+    array = _values(values)
+    error = float(array.std(ddof=1) / math.sqrt(array.size)) if array.size > 1 else math.nan
+    return Summary(array.size, float(array.mean()), error, float(array.min()), float(array.max()))
+
+
+def bootstrap_interval(
+    values: ArrayLike,
+    generator: np.random.Generator,
+    *,
+    level: float = 0.95,
+    resamples: int = 10_000,
+    statistic: Callable[..., Any] = np.mean,
+) -> Interval:
+    """Percentile bootstrap interval of a statistic of `[n]` values.
+
+    Args:
+      values: `[n]`.
+      generator: draws the resamples.
+      level: of confidence, between 0 and 1.
+      resamples: how many.
+      statistic: reduces an array along `axis`, e.g. `np.mean`, `np.median`.
+
+    Source: Efron and Tibshirani 1993, An Introduction to the Bootstrap, section 13.3.
+    """
+    if not 0 < level < 1:
+        raise UsageError(f"confidence level {level}", accepted="a number between 0 and 1")
+    array = _values(values)
+    estimate = float(statistic(array, axis=0))
+    if array.size == 1 or bool(np.isnan(array).any()):
+        return Interval(estimate, math.nan, math.nan, level)
+    chosen = generator.integers(array.size, size=(resamples, array.size))  # [resamples, n]
+    spread = np.asarray(statistic(array[chosen], axis=1), dtype=np.float64)
+    low, high = np.quantile(spread, [(1 - level) / 2, (1 + level) / 2])
+    return Interval(estimate, float(low), float(high), level)
+
+
+def paired_difference(first: ArrayLike, second: ArrayLike) -> Summary:
+    """Summary of `second - first`, seed by seed; both `[n]` in the same order of seeds."""
+    before, after = _values(first), _values(second)
+    if before.size != after.size:
+        raise UsageError(
+            f"{before.size} and {after.size} values", accepted="the same seeds in both"
+        )
+    return summarise(after - before)
+
+
+def summarise_by(frame: pl.DataFrame, by: Sequence[str], value: str) -> pl.DataFrame:
+    """One row a group, in order of first appearance.
+
+    Args:
+      frame: one row a seed.
+      by: columns that make a group.
+      value: numeric column.
+
+    Returns:
+      The columns of `by`, then `count`, `mean`, `standard_error`, `minimum`, `maximum`.
+    """
+    rows: list[dict[str, Any]] = []
+    for key, group in frame.group_by(list(by), maintain_order=True):
+        summary = summarise(group[value].cast(pl.Float64).fill_null(math.nan).to_numpy())
+        rows.append(
+            {
+                **dict(zip(by, key, strict=True)),
+                "count": summary.count,
+                "mean": summary.mean,
+                "standard_error": summary.standard_error,
+                "minimum": summary.minimum,
+                "maximum": summary.maximum,
+            }
+        )
+    return pl.DataFrame(rows, infer_schema_length=None)
