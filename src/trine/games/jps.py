@@ -1,0 +1,291 @@
+"""Joint Policy Search on a full tree (Tian, Gong, Jiang 2020, section 4 and Algorithm 1).
+
+One iteration:
+
+1. evaluate the policy sigma: values v(h) of all nodes, own reach of all entries (one pass);
+2. choose where chains may start: with D = 0 the first decisions of the game; with D > 0 all
+   information sets of one tree level, levels being drawn without replacement;
+3. search chains I1 -> I2 -> ... where I(k+1) holds successors of I(k) under the action given to
+   I(k). Each link switches one information set to one action for sure. By the decomposition
+   of the value change (section 3, `density`), a chain gains
+   sum over links I, nodes h in I of  pi'(h) * ( v(ha) - v(h) ),
+   with old values v and new reaches pi'(h): no re-evaluation is needed to compare chains;
+4. apply the best chain. With all nodes counted a step never lowers the value.
+
+`samples = k` counts, for each starting information set, only k of its nodes, drawn with
+replacement, and what lies below them; such a step may lower the value, and the best policy seen is
+kept.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numba
+import numpy as np
+
+from trine.core.errors import UsageError
+from trine.games.jps_chain_general import best_chain_general, successors
+from trine.games.jps_chain_public import best_chain_public
+from trine.games.policy import TabularPolicy, check_policy
+from trine.games.traversal import Evaluation
+from trine.games.tree import LEAF, Tree
+
+REFILL_GAIN = 1e-4
+"""An improvement larger than this refills the list of levels (game points) [authors' code]."""
+
+SMALLEST_GAIN = 1e-12
+"""Chains must gain more than this; below it a gain is rounding."""
+
+
+@dataclass(frozen=True, slots=True)
+class JpsResult:
+    """Outcome of a joint policy search.
+
+    Attributes:
+      policy: the best policy seen (the last one, unless `samples` is set).
+      value: its exact expected payoff, game points.
+      values: `[steps + 1]` exact value before the first step and after each.
+      predicted_gains: `[steps]` gain of each step as the search saw it (exact without sampling).
+      converged: whether the search stopped by itself rather than by `iterations`.
+    """
+
+    policy: TabularPolicy
+    value: float
+    values: np.ndarray
+    predicted_gains: np.ndarray
+    converged: bool
+
+
+class ChainSearch:
+    """Finds the best chain from given starting information sets, under the policy last evaluated.
+
+    Args:
+      tree: the game; all players must share one payoff.
+      depth: `D`, longest chain; 0 for "to the end of the game".
+      use_public: whether to use the fast route where the tree allows it.
+
+    Raises:
+      UsageError: the players' payoffs differ, or a depth below 0.
+    """
+
+    def __init__(self, tree: Tree, depth: int = 0, *, use_public: bool = True) -> None:
+        if not tree.is_common_payoff:
+            raise UsageError(
+                f"joint policy search on {tree.game_id}: players have different payoffs",
+                accepted="games with one shared payoff",
+                hint="use --method cfr or cfr+",
+            )
+        if depth < 0:
+            raise UsageError(f"search depth {depth}", accepted="0 (to the end) or more")
+        self.tree = tree
+        self.depth = depth
+        self.links = min(depth, tree.num_levels - 1) if depth else tree.num_levels - 1
+        self.evaluation = Evaluation(tree)
+        public = tree.public
+        self._public = use_public and public is not None and public.deal_index is not None
+        if self._public and public is not None:
+            decision = public.player != LEAF
+            self._slot_of_state = np.where(
+                decision, (np.cumsum(decision) - 1) * len(public.probability), -1
+            )
+        else:
+            self._successor_start, self._successor_sets = successors(tree)
+        self._advantage = np.empty(tree.num_entries)
+        self._set = np.empty(self.links, dtype=np.int64)
+        self._action = np.empty(self.links, dtype=np.int64)
+
+    def evaluate(self, probabilities: np.ndarray) -> float:
+        """Make `[E]` the policy under search; returns its value, game points."""
+        value = self.evaluation.update(probabilities)
+        self._probabilities = probabilities
+        return value
+
+    def best_chain(
+        self, start_sets: np.ndarray, node_weight: np.ndarray | None = None
+    ) -> tuple[float, np.ndarray, np.ndarray]:
+        """The best chain.
+
+        Args:
+          start_sets: information sets where a chain may start.
+          node_weight: `[H]` 0 or 1, which nodes count; all of them by default.
+
+        Returns:
+          gain in game points, information sets and actions of the chain; all empty if no chain
+          gains anything.
+        """
+        tree, evaluation = self.tree, self.evaluation
+        weights = np.empty(0) if node_weight is None else node_weight
+        if self._public and tree.public is not None:
+            public = tree.public
+            _fill_advantage(
+                self._advantage, evaluation.values, evaluation.reach, weights, tree.slot_node,
+                tree.slot_chance, tree.slot_sequence, tree.info_set, tree.first_child,
+                tree.entry_start, tree.player, tree.child_stride,
+            )  # fmt: skip
+            start_states = (tree.slot_node[tree.set_slots[tree.set_start[start_sets]]] - 1) // len(
+                public.probability
+            )
+            gain, links = best_chain_public(
+                start_states, start_sets - public.first_info_set[start_states], self.links,
+                SMALLEST_GAIN, evaluation.values, evaluation.reach, self._advantage,
+                self._probabilities, weights, public.player, public.first_child,
+                public.num_actions, public.first_info_set, tree.entry_start, tree.parent_entry,
+                public.num_types, public.deal_index, public.probability, self._slot_of_state,
+                tree.slot_sequence, self._set, self._action,
+            )  # fmt: skip
+        else:
+            gain, links = best_chain_general(
+                start_sets, self.links, SMALLEST_GAIN, evaluation.values, self._probabilities,
+                weights, tree.parent, tree.first_child, tree.info_set, tree.entry_start,
+                tree.child_stride, tree.set_start, tree.set_slots, tree.slot_node,
+                tree.slot_chance, self._successor_start, self._successor_sets, self._set,
+                self._action,
+            )  # fmt: skip
+        return float(gain), self._set[:links].copy(), self._action[:links].copy()
+
+    def start_sets(self, level: int) -> np.ndarray:
+        """Information sets at a tree level; level 0 means the first decisions of the game."""
+        if level > 0:
+            return np.flatnonzero(self.tree.info_set_level == level)
+        tree = self.tree
+        first = tree.slot_node[np.all(tree.slot_sequence < 0, axis=1)]
+        return np.unique(tree.info_set[first])
+
+
+@numba.njit(cache=True)
+def _fill_advantage(
+    advantage, values, reach, node_weight, slot_node, slot_chance, slot_sequence, info_set,
+    first_child, entry_start, player, stride,
+):  # fmt: skip
+    """Counterfactual advantage of every entry, counting only weighted nodes."""
+    advantage[:] = 0.0
+    for j in range(len(slot_node)):
+        h = slot_node[j]
+        i = info_set[h]
+        weight = slot_chance[j]
+        if len(node_weight) > 0:
+            weight *= node_weight[h]
+        for p in range(slot_sequence.shape[1]):
+            if p != player[i] and slot_sequence[j, p] >= 0:
+                weight *= reach[slot_sequence[j, p]]
+        if weight == 0.0:
+            continue
+        child = first_child[h]
+        value = values[h]
+        for e in range(entry_start[i], entry_start[i + 1]):
+            advantage[e] += weight * (values[child] - value)
+            child += stride
+
+
+@numba.njit(cache=True)
+def _mark_below(weight, parent, first_node):
+    """A node counts if its parent does; nodes above `first_node` are already marked."""
+    for h in range(first_node, len(parent)):
+        weight[h] = weight[parent[h]]
+
+
+def sampled_nodes(
+    tree: Tree, start_sets: np.ndarray, samples: int, generator: np.random.Generator
+) -> np.ndarray:
+    """Draw nodes of each starting information set, with replacement.
+
+    Args:
+      tree: the game.
+      start_sets: information sets at one level.
+      samples: nodes to draw at each.
+      generator: randomness.
+
+    Returns:
+      `[H]` 1 at the drawn nodes and everything below them, else 0.
+    """
+    size = tree.set_start[start_sets + 1] - tree.set_start[start_sets]
+    drawn = generator.integers(size[:, None], size=(len(start_sets), samples))
+    nodes = tree.slot_node[tree.set_slots[tree.set_start[start_sets][:, None] + drawn]].reshape(-1)
+    weight = np.zeros(tree.num_states)
+    weight[nodes] = 1.0
+    deepest = int(np.searchsorted(tree.level_start, nodes.max(), side="right"))
+    _mark_below(weight, tree.parent, int(tree.level_start[deepest]))
+    return weight
+
+
+def joint_policy_search(
+    tree: Tree,
+    policy: TabularPolicy,
+    *,
+    depth: int = 0,
+    iterations: int = 100,
+    samples: int | None = None,
+    generator: np.random.Generator | None = None,
+    on_iteration: Callable[[int, float], None] | None = None,
+    use_public: bool = True,
+) -> JpsResult:
+    """Improve a joint policy by repeated search for the best chain of changes.
+
+    Args:
+      tree: a game whose players share one payoff.
+      policy: where to start.
+      depth: `D`, longest chain; 0 lets chains run to the end of the game.
+      iterations: most steps to take.
+      samples: nodes drawn per starting information set; `None` counts all (exact search).
+      generator: randomness of the order of levels (depth > 0) and of sampling.
+      on_iteration: called with (iteration from 0, exact value after it).
+      use_public: whether to use the fast route where the tree allows it.
+
+    Returns:
+      The best policy seen and the exact values along the way.
+
+    Raises:
+      DataError: the policy belongs to another game.
+      UsageError: payoffs differ between players, or an option is out of range.
+    """
+    check_policy(tree, policy)
+    if samples is not None and samples < 1:
+        raise UsageError(f"{samples} samples", accepted="at least 1", hint="or leave it out")
+    if iterations < 1:
+        raise UsageError(f"{iterations} iterations", accepted="at least 1")
+    if generator is None:
+        generator = np.random.default_rng(0)
+    search = ChainSearch(tree, depth, use_public=use_public)
+    # The root is level 0; a chain of D links must fit above the deepest leaf.
+    levels = range(1, max(1, tree.num_levels - 1 - search.links) + 1) if depth else range(1)
+    waiting = list(generator.permutation(levels))
+
+    probabilities = policy.probabilities.copy()
+    value = search.evaluate(probabilities)
+    best_value, best = value, probabilities.copy()
+    values, gains = [value], []
+    converged = False
+    for iteration in range(iterations):
+        if not waiting:
+            converged = True
+            break
+        start_sets = search.start_sets(int(waiting.pop()))
+        weight = None
+        if samples is not None:
+            weight = sampled_nodes(tree, start_sets, samples, generator)
+        gain, sets, actions = search.best_chain(start_sets, weight)
+        for info_set, action in zip(sets, actions, strict=True):
+            probabilities[tree.entry_start[info_set] : tree.entry_start[info_set + 1]] = 0.0
+            probabilities[tree.entry_start[info_set] + action] = 1.0
+        if len(sets):
+            value = search.evaluate(probabilities)
+        values.append(value)
+        gains.append(gain)
+        if value > best_value:
+            best_value, best = value, probabilities.copy()
+        # Sampled gains are estimates: a level without one now may have one in the next draw.
+        if gain > (REFILL_GAIN if depth else 0.0) or samples is not None:
+            waiting = waiting or []
+            if gain > REFILL_GAIN or not depth or not waiting:
+                waiting = list(generator.permutation(levels))
+        if on_iteration is not None:
+            on_iteration(iteration, value)
+    return JpsResult(
+        policy=TabularPolicy(tree.game_id, best),
+        value=best_value,
+        values=np.array(values),
+        predicted_gains=np.array(gains),
+        converged=converged or not waiting,
+    )
