@@ -195,11 +195,8 @@ def _read(path: Path) -> bytes:
 
 
 def _plain(value: object) -> object:
-    if isinstance(value, np.generic):
-        return value.item()
-    if isinstance(value, np.ndarray):
-        array: np.ndarray[Any, np.dtype[Any]] = value
-        return cast("object", array.tolist())
+    if isinstance(value, np.generic | np.ndarray):
+        return cast("Any", value).tolist()
     if isinstance(value, Path):
         return str(value)
     raise TypeError(f"{type(value).__name__} has no JSON form")

@@ -16,10 +16,12 @@ from markupsafe import Markup
 import trine
 from trine.core.artifacts import write_text
 from trine.core.errors import DataError
+from trine.core.executors import Executor
 from trine.core.figures import SavedFigure
+from trine.core.progress import Progress
 from trine.core.tables import Table, to_html
 
-__all__ = ["Picture", "Section", "picture", "render_report", "write_report"]
+__all__ = ["Picture", "Section", "SectionContext", "picture", "render_report", "write_report"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +37,23 @@ class Picture:
     svg: str
     caption: str = ""
     title: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class SectionContext:
+    """What a section that computes its own content is given.
+
+    Attributes:
+      directory: its own place on the disk; what it finds there from last time it need not redo.
+      executor: where to compute.
+      progress: where to tell how far it is.
+      seed: the one seed.
+    """
+
+    directory: Path
+    executor: Executor
+    progress: Progress
+    seed: int = 0
 
 
 @dataclass(frozen=True, slots=True)

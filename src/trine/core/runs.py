@@ -21,6 +21,7 @@ import logging
 import os
 import platform
 import re
+import shutil
 import subprocess
 import sys
 import time
@@ -41,7 +42,17 @@ from trine.core.errors import ConfigError, DataError, Interrupted, UsageError
 from trine.core.records import MetricsWriter
 from trine.core.seeding import Seeds
 
-__all__ = ["Run", "RunInfo", "Status", "find_run", "list_runs", "load_run", "open_run", "runs_root"]
+__all__ = [
+    "Run",
+    "RunInfo",
+    "Status",
+    "find_run",
+    "list_runs",
+    "load_run",
+    "open_run",
+    "remove_run",
+    "runs_root",
+]
 
 Status = Literal["new", "running", "finished", "failed", "interrupted"]
 Result = TypeVar("Result")
@@ -357,6 +368,16 @@ def find_run(name: str, root: Path | None = None) -> Run:
             raise UsageError.unknown("run", name, names[:10], hint="try: trine runs list")
         name = fits[0]
     return runs[names.index(name)]
+
+
+def remove_run(run: Run) -> None:
+    """Deletes a run directory with everything in it.
+
+    Raises:
+      UsageError: if a living process works in it.
+    """
+    with _take_lock(run.directory):
+        shutil.rmtree(run.directory)
 
 
 def is_locked(directory: Path) -> bool:
