@@ -17,6 +17,7 @@ both.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
@@ -200,10 +201,16 @@ def check_memory(game_name: str, num_states: int, limit: int) -> None:
     need = num_states * BYTES_PER_STATE
     if need > limit:
         raise DataError(
-            f"{game_name} has at least {num_states:,} states, about {need / 2**30:,.1f} GiB; "
-            f"the limit is {limit / 2**30:,.1f} GiB; choose a smaller size or raise the limit "
+            f"{game_name} has at least {_readable(num_states)} states, about "
+            f"{_readable(-(-need // 2**20))} MiB; the limit is {_readable(limit // 2**20)} MiB; "
+            "choose a smaller size or raise the limit "
             "(memory_limit= in Python, --memory-limit on the command line)"
         )
+
+
+def _readable(number: int) -> str:
+    """A whole number of any size; the largest ones fit neither a float nor a line."""
+    return f"{number:,}" if number < 10**15 else f"10^{int(math.log10(number))}"
 
 
 def build_tree(game: Game | PublicActionGame, *, memory_limit: int = DEFAULT_MEMORY_LIMIT) -> Tree:
