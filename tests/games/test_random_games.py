@@ -30,7 +30,7 @@ def exact_values(tree: Tree, probabilities: np.ndarray) -> np.ndarray:
     )
 
 
-@settings(deadline=None, max_examples=80)
+@settings(max_examples=80)
 @given(any_games, seeds)
 def test_evaluation_equals_asking_the_game_recursively(game, seed):
     tree = build_tree(game)
@@ -49,7 +49,7 @@ def test_evaluation_of_catalog_games_equals_asking_them_recursively(name):
     np.testing.assert_allclose(exact_values(tree, policy.probabilities), expected, atol=1e-12)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(public_games | general_sum_public_games, seeds)
 def test_public_pass_equals_general_pass(game, seed):
     tree = build_tree(game)
@@ -64,7 +64,7 @@ def test_public_pass_equals_general_pass(game, seed):
         np.testing.assert_allclose(fast.action_values, slow.action_values, rtol=0, atol=1e-12)
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(seeds, seeds)
 def test_a_public_game_and_the_same_game_one_state_at_a_time_agree(seed, policy_seed):
     for players in (2, 3):
@@ -81,7 +81,7 @@ def test_a_public_game_and_the_same_game_one_state_at_a_time_agree(seed, policy_
         )
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(common_payoff_games, seeds)
 def test_counterfactual_action_values_are_derivatives_of_the_value(game, seed):
     """q(I, a) times the own reach of I is d value / d sigma(I, a): a check by differences."""
@@ -102,7 +102,7 @@ def test_counterfactual_action_values_are_derivatives_of_the_value(game, seed):
         np.testing.assert_allclose((up - down) / 0.5, derivative[entry], atol=1e-11)
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(any_games, seeds)
 @pytest.mark.parametrize("variant", [CFR, CFR_PLUS, PAPER_CFR])
 def test_cfr_returns_policies_and_values(variant, game, seed):

@@ -137,7 +137,7 @@ def check_layout(tree: Tree) -> None:
         assert np.array_equal(tree.info_set_level, highest)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(any_games)
 def test_layout_of_random_games(game):
     check_layout(build_tree(game))
@@ -148,7 +148,7 @@ def test_layout_of_catalog_games(name):
     check_layout(build_tree(make_game(name, 2 if GAMES[name].size_meaning else None)))
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(public_games)
 def test_public_structure_points_to_the_same_nodes(game):
     tree = build_tree(game)
