@@ -5,8 +5,8 @@ import itertools
 import numpy as np
 import pytest
 from hypothesis import assume, given, settings
-from random_games import any_games, random_or_pure_policy, seeds
 
+from tests.games.random_games import any_games, random_or_pure_policy, seeds
 from trine.core.errors import DataError, UsageError
 from trine.games.best_response import best_response, exploitability, nash_conv, player_values
 from trine.games.catalog import make_game

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 from hypothesis import given, settings
-from random_games import (
+
+from tests.games.random_games import (
     AsGame,
     RandomPublicGame,
     any_games,
@@ -16,7 +17,6 @@ from random_games import (
     recursive_value,
     seeds,
 )
-
 from trine.games.catalog import GAMES, make_game
 from trine.games.cfr import CFR, CFR_PLUS, PAPER_CFR, cfr
 from trine.games.policy import random_policy, set_sums

@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 import pytest
 from hypothesis import given, settings
-from random_games import RandomGame, RandomPublicGame, any_games, public_games
 
+from tests.games.random_games import RandomGame, RandomPublicGame, any_games, public_games
 from trine.core.errors import DataError
 from trine.games.catalog import GAMES, make_game
 from trine.games.game import CHANCE, TERMINAL, Deals, Game, PublicActionGame

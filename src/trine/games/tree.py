@@ -181,6 +181,12 @@ class Tree:
         return np.searchsorted(self.level_start, first_node, side="right") - 1
 
     @cached_property
+    def is_layered(self) -> bool:
+        """Whether all nodes of every information set lie on one level."""
+        level = np.searchsorted(self.level_start, self.slot_node, side="right") - 1
+        return bool(np.all(level == self.info_set_level[self.info_set[self.slot_node]]))
+
+    @cached_property
     def slot_of_node(self) -> np.ndarray:
         """`[H]` int32 slot of each decision node, -1 elsewhere."""
         slots = np.full(self.num_states, -1, dtype=np.int32)
