@@ -42,10 +42,18 @@ class ExitCode(IntEnum):
 
 
 def nearest(given: str, accepted: Iterable[str], limit: int = 3) -> list[str]:
-    """Accepted names that look most like the given one, best first; empty if none does."""
-    by_lower = {name.lower(): name for name in accepted}
-    found = difflib.get_close_matches(given.lower(), by_lower, n=limit, cutoff=0.6)
-    return [by_lower[name] for name in found]
+    """Accepted names that look like the given one, best first; those much less alike are left out.
+
+    Alike is `difflib`'s ratio: at least 0.6, and at most 0.1 below the best.
+    """
+    matcher = difflib.SequenceMatcher(b=given.lower(), autojunk=False)
+    scores: list[tuple[float, str]] = []
+    for name in accepted:
+        matcher.set_seq1(name.lower())
+        scores.append((matcher.ratio(), name))
+    best = max((score for score, _ in scores), default=0.0)
+    near = [pair for pair in scores if pair[0] >= max(0.6, best - 0.1)]
+    return [name for _, name in sorted(near, key=lambda pair: -pair[0])][:limit]
 
 
 def one_line(given: str, accepted: str = "", hint: str = "") -> str:

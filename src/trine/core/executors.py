@@ -9,7 +9,7 @@ import os
 import signal
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from typing import Protocol, TypeVar
 
@@ -27,6 +27,8 @@ _THREAD_VARIABLES = (
     "NUMBA_NUM_THREADS",
     "POLARS_MAX_THREADS",
 )
+
+_TURN = 0.2  # seconds
 
 
 class Executor(Protocol):
@@ -90,8 +92,12 @@ class ProcessExecutor:
         whole = False
         try:
             futures = {pool.submit(function, item): i for i, item in enumerate(items)}
-            for future in as_completed(futures):
-                yield futures.pop(future), future.result()
+            while futures:
+                # Waiting in short turns, because a library with a signal handler of its own
+                # (polars) lets an endless wait sleep through Ctrl-C.
+                done, _ = wait(futures, timeout=_TURN, return_when=FIRST_COMPLETED)
+                for future in done:
+                    yield futures.pop(future), future.result()
             whole = True
         except BrokenProcessPool as error:
             raise DataError(
