@@ -124,16 +124,16 @@ def test_a_run_killed_before_its_first_record_starts_anew(tmp_path: Path):
 
 
 def test_an_error_marks_the_run_failed_and_passes_through():
-    with pytest.raises(ZeroDivisionError):
-        with start() as run:
-            1 / 0  # noqa: B018 (an error of our own)
+    run = start()
+    with pytest.raises(ZeroDivisionError), run:
+        raise ZeroDivisionError
     assert load_run(run.directory).status == "failed"
 
 
 def test_ctrl_c_marks_the_run_interrupted_and_says_how_to_go_on():
-    with pytest.raises(Interrupted) as caught:
-        with start() as run:
-            raise KeyboardInterrupt
+    run = start()
+    with pytest.raises(Interrupted) as caught, run:
+        raise KeyboardInterrupt
     assert "run the same command again to go on" in str(caught.value)
     assert str(run.directory) in str(caught.value)
     assert load_run(run.directory).status == "interrupted"

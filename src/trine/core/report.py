@@ -9,6 +9,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
@@ -17,9 +18,11 @@ import trine
 from trine.core.artifacts import write_text
 from trine.core.errors import DataError
 from trine.core.executors import Executor
-from trine.core.figures import SavedFigure
 from trine.core.progress import Progress
 from trine.core.tables import Table, to_html
+
+if TYPE_CHECKING:  # without matplotlib, a section without figures starts much sooner
+    from trine.core.figures import SavedFigure
 
 __all__ = ["Picture", "Section", "SectionContext", "picture", "render_report", "write_report"]
 
@@ -75,7 +78,7 @@ class Section:
     notes: Sequence[str] = ()
 
 
-def picture(saved: SavedFigure, caption: str = "", title: str = "") -> Picture:
+def picture(saved: "SavedFigure", caption: str = "", title: str = "") -> Picture:
     """A saved figure as a picture."""
     return Picture(saved.svg.read_text(encoding="utf-8"), caption, title)
 
