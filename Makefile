@@ -11,6 +11,7 @@ JOBS   ?= 2
 .PHONY: setup demo test lint benchmark clean
 
 setup: $(STAMP)
+	@:
 
 $(STAMP): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; (3, 11) <= v < (3, 14) or sys.exit("$(PYTHON) is Python %d.%d; accepted: 3.11, 3.12, 3.13; try: make PYTHON=python3.12 $(MAKECMDGOALS)" % v)'
