@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -228,7 +228,8 @@ def build_tree(game: Game | PublicActionGame, *, memory_limit: int = DEFAULT_MEM
         size, else as soon as the enumeration passes the limit.
 
     Returns:
-      The tree. Its `public` field is set for every `PublicActionGame`.
+      The tree. Its `public` field is set for every `PublicActionGame`; where all players earn the
+      same at every leaf it has one payoff column, however the game says it.
 
     Raises:
       DataError: the game is too large, its chance probabilities do not sum to 1, a payoff is not
@@ -242,10 +243,14 @@ def build_tree(game: Game | PublicActionGame, *, memory_limit: int = DEFAULT_MEM
     from trine.games.enumerate_sequential import enumerate_sequential
 
     if isinstance(game, PublicActionGame):
-        return enumerate_public(game, memory_limit)
-    if isinstance(game, Game):
-        return enumerate_sequential(game, memory_limit)
-    raise DataError(
-        f"{type(game).__name__} is not a game: it needs the methods of trine.games.Game or "
-        "trine.games.PublicActionGame (see docs/games/add-a-game.md)"
-    )
+        tree = enumerate_public(game, memory_limit)
+    elif isinstance(game, Game):
+        tree = enumerate_sequential(game, memory_limit)
+    else:
+        raise DataError(
+            f"{type(game).__name__} is not a game: it needs the methods of trine.games.Game or "
+            "trine.games.PublicActionGame (see docs/games/add-a-game.md)"
+        )
+    if len(tree.payoff) > 1 and np.all(tree.payoff == tree.payoff[0]):
+        return replace(tree, payoff=tree.payoff[:1].copy())
+    return tree
