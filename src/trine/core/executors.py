@@ -128,6 +128,7 @@ def _prepare_worker() -> None:
 
 
 def _end_with_parent() -> None:
+    # A compiled loop keeps the interpreter to itself, so this may come to its turn after the cell.
     parent = multiprocessing.parent_process()
     if parent is not None:
         parent.join()
