@@ -35,8 +35,8 @@ from trine.games.tree import LEAF, Tree
 REFILL_GAIN = 1e-4
 """An improvement larger than this refills the list of levels (game points) [authors' code]."""
 
-SMALLEST_GAIN = 1e-12
-"""Chains must gain more than this; below it a gain is rounding."""
+TIE_TOLERANCE = 1e-12
+"""Gains that differ by less are equal (game points): they differ by rounding only."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,17 +103,21 @@ class ChainSearch:
         return value
 
     def best_chain(
-        self, start_sets: np.ndarray, node_weight: np.ndarray | None = None
+        self,
+        start_sets: np.ndarray,
+        generator: np.random.Generator,
+        node_weight: np.ndarray | None = None,
     ) -> tuple[float, np.ndarray, np.ndarray]:
         """The best chain.
 
         Args:
           start_sets: information sets where a chain may start.
+          generator: picks one of several chains that gain the same.
           node_weight: `[H]` 0 or 1, which nodes count; all of them by default.
 
         Returns:
-          gain in game points, information sets and actions of the chain; all empty if no chain
-          gains anything.
+          gain in game points (0 or more), information sets and actions of the chain. A chain that
+          gains nothing may come back, empty or not: it moves along a plateau.
         """
         tree, evaluation = self.tree, self.evaluation
         weights = np.empty(0) if node_weight is None else node_weight
@@ -129,7 +133,7 @@ class ChainSearch:
             )
             gain, links = best_chain_public(
                 start_states, start_sets - public.first_info_set[start_states], self.links,
-                SMALLEST_GAIN, evaluation.values, evaluation.reach, self._advantage,
+                TIE_TOLERANCE, generator, evaluation.values, evaluation.reach, self._advantage,
                 self._probabilities, weights, public.player, public.first_child,
                 public.num_actions, public.first_info_set, tree.entry_start, tree.parent_entry,
                 public.num_types, public.deal_index, public.probability, self._slot_of_state,
@@ -137,11 +141,11 @@ class ChainSearch:
             )  # fmt: skip
         else:
             gain, links = best_chain_general(
-                start_sets, self.links, SMALLEST_GAIN, evaluation.values, self._probabilities,
-                weights, tree.parent, tree.first_child, tree.info_set, tree.entry_start,
-                tree.child_stride, tree.set_start, tree.set_slots, tree.slot_node,
-                tree.slot_chance, self._successor_start, self._successor_sets, self._set,
-                self._action,
+                start_sets, self.links, tree.is_layered, TIE_TOLERANCE, generator,
+                evaluation.values, self._probabilities, weights, tree.parent, tree.first_child,
+                tree.info_set, tree.entry_start, tree.child_stride, tree.set_start, tree.set_slots,
+                tree.slot_node, tree.slot_chance, self._successor_start, self._successor_sets,
+                self._set, self._action,
             )  # fmt: skip
         return float(gain), self._set[:links].copy(), self._action[:links].copy()
 
@@ -265,7 +269,7 @@ def joint_policy_search(
         weight = None
         if samples is not None:
             weight = sampled_nodes(tree, start_sets, samples, generator)
-        gain, sets, actions = search.best_chain(start_sets, weight)
+        gain, sets, actions = search.best_chain(start_sets, generator, weight)
         for info_set, action in zip(sets, actions, strict=True):
             probabilities[tree.entry_start[info_set] : tree.entry_start[info_set + 1]] = 0.0
             probabilities[tree.entry_start[info_set] + action] = 1.0
@@ -275,11 +279,10 @@ def joint_policy_search(
         gains.append(gain)
         if value > best_value:
             best_value, best = value, probabilities.copy()
-        # Sampled gains are estimates: a level without one now may have one in the next draw.
-        if gain > (REFILL_GAIN if depth else 0.0) or samples is not None:
-            waiting = waiting or []
-            if gain > REFILL_GAIN or not depth or not waiting:
-                waiting = list(generator.permutation(levels))
+        improved = gain > (REFILL_GAIN if depth else TIE_TOLERANCE)
+        # Sampled gains are estimates: a level without one may have one in the next draw.
+        if improved or (samples is not None and not waiting):
+            waiting = list(generator.permutation(levels))
         if on_iteration is not None:
             on_iteration(iteration, value)
     return JpsResult(

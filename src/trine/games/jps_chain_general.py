@@ -64,13 +64,15 @@ def new_reach(h, chance, active, parent, first_child, info_set, entry_start, pro
 
 @numba.njit(cache=True)
 def best_chain_general(
-    start_sets, max_links, threshold, values, probabilities, node_weight, parent, first_child,
-    info_set, entry_start, stride, set_start, set_slots, slot_node, slot_chance, successor_start,
-    successor_sets, chain_set, chain_action,
+    start_sets, max_links, layered, tolerance, generator, values, probabilities, node_weight,
+    parent, first_child, info_set, entry_start, stride, set_start, set_slots, slot_node,
+    slot_chance, successor_start, successor_sets, chain_set, chain_action,
 ):  # fmt: skip
     """Find the best chain of policy changes over all starting information sets.
 
-    Args and result as in `jps_chain_public.best_chain_public`; `start_sets` are information sets.
+    Args and result as in `jps_chain_public.best_chain_public`; `start_sets` are information sets,
+    `layered` says that all nodes of every information set lie on one level: then the links of a
+    chain lie ever deeper, and a new one leaves the gains of the earlier ones as they were.
     """
     active = np.full(len(set_start) - 1, -1, dtype=np.int64)
     current = np.empty(max_links, dtype=np.int64)
@@ -81,8 +83,9 @@ def best_chain_general(
     for i in range(len(set_start) - 1):
         most_nodes = max(most_nodes, set_start[i + 1] - set_start[i])
     reach = np.empty((max_links, most_nodes))
-    best_gain = threshold
+    best_gain = 0.0
     best_links = 0
+    ties = 1  # the empty chain
     for n in range(len(start_sets)):
         m = 0
         current[0] = start_sets[n]
@@ -106,10 +109,13 @@ def best_chain_general(
             if action[m] >= 0:
                 e = entry_start[i] + action[m]
                 if m + 1 < max_links and successor[m] < successor_start[e + 1]:
-                    current[m + 1] = successor_sets[successor[m]]
-                    action[m + 1] = -2
+                    following = successor_sets[successor[m]]
                     successor[m] += 1
-                    m += 1
+                    # Only where sets spread over levels can a chain come back to one of its own.
+                    if active[following] < 0:
+                        current[m + 1] = following
+                        action[m + 1] = -2
+                        m += 1
                     continue
             action[m] += 1
             a = action[m]
@@ -117,19 +123,39 @@ def best_chain_general(
                 active[i] = -1
                 m -= 1
                 continue
-            gain = gain_so_far[m]
-            for x in range(nodes):
-                h = slot_node[set_slots[first + x]]
-                gain += reach[m, x] * (values[first_child[h] + a * stride] - values[h])
             active[i] = a
+            if layered:
+                gain = gain_so_far[m]
+                for x in range(nodes):
+                    h = slot_node[set_slots[first + x]]
+                    gain += reach[m, x] * (values[first_child[h] + a * stride] - values[h])
+            else:
+                # This link may lie above nodes of earlier ones: their reaches change with it.
+                gain = 0.0
+                for link in range(m + 1):
+                    for x in range(set_start[current[link]], set_start[current[link] + 1]):
+                        slot = set_slots[x]
+                        h = slot_node[slot]
+                        change = values[first_child[h] + action[link] * stride] - values[h]
+                        if len(node_weight) > 0:
+                            change *= node_weight[h]
+                        if change != 0.0:
+                            gain += change * new_reach(
+                                h, slot_chance[slot], active, parent, first_child, info_set,
+                                entry_start, probabilities, stride,
+                            )  # fmt: skip
             successor[m] = successor_start[entry_start[i] + a]
             gain_so_far[m + 1] = gain
-            if gain > best_gain:
+            take = gain > best_gain + tolerance
+            if take:
+                ties = 1
+            elif gain >= best_gain - tolerance:
+                ties += 1
+                take = generator.random() * ties < 1.0
+            if take:
                 best_gain = gain
                 best_links = m + 1
                 for link in range(m + 1):
                     chain_set[link] = current[link]
                     chain_action[link] = action[link]
-    if best_links == 0:
-        return 0.0, 0
     return best_gain, best_links

@@ -23,9 +23,10 @@ from trine.games.tree import LEAF
 
 @numba.njit(cache=True)
 def best_chain_public(
-    start_states, start_cards, max_links, threshold, values, reach, advantage, probabilities,
-    node_weight, player, first_child, num_actions, first_info_set, entry_start, parent_entry,
-    num_types, deal_index, chance, slot_of_state, slot_sequence, chain_set, chain_action,
+    start_states, start_cards, max_links, tolerance, generator, values, reach, advantage,
+    probabilities, node_weight, player, first_child, num_actions, first_info_set, entry_start,
+    parent_entry, num_types, deal_index, chance, slot_of_state, slot_sequence, chain_set,
+    chain_action,
 ):  # fmt: skip
     """Find the best chain of policy changes over all starting information sets.
 
@@ -33,7 +34,8 @@ def best_chain_public(
       start_states: `[N]` public states of the starting information sets.
       start_cards: `[N]` cards of the mover.
       max_links: longest chain.
-      threshold: a chain must gain more than this to count, game points.
+      tolerance: gains that differ by less are equal, game points.
+      generator: picks one of several equal chains, all equally likely.
       values: `[H]` node values under the old policy.
       reach: `[E]` own reach of each entry.
       advantage: `[E]` counterfactual advantage of each entry under the old policy.
@@ -54,7 +56,7 @@ def best_chain_public(
       chain_action: `[max_links]` output, its actions.
 
     Returns:
-      (gain, number of links); (0, 0) if no chain gains more than the threshold.
+      (gain, number of links); (0, 0) stands for the empty chain.
     """
     num_deals = len(chance)
     # One frame per link: an explicit stack instead of recursion.
@@ -68,8 +70,9 @@ def best_chain_public(
     touched = np.zeros((max_links + 1, 2), dtype=np.int64)
     touched_card = np.empty((max_links + 1, 2, max_links), dtype=np.int64)
     touched_reach = np.empty((max_links + 1, 2, max_links))
-    best_gain = threshold
+    best_gain = 0.0
     best_links = 0
+    ties = 1  # the empty chain
 
     for n in range(len(start_states)):
         state[0] = start_states[n]
@@ -139,7 +142,13 @@ def best_chain_public(
                     * (values[1 + child * num_deals + k] - values[here])
                 )
             gain = gain_so_far[m] + own_reach[m] * total
-            if gain > best_gain:
+            take = gain > best_gain + tolerance
+            if take:
+                ties = 1
+            elif gain >= best_gain - tolerance:
+                ties += 1
+                take = generator.random() * ties < 1.0
+            if take:
                 best_gain = gain
                 best_links = m + 1
                 for link in range(m + 1):
@@ -172,6 +181,4 @@ def best_chain_public(
                     while (deal_index[c, c2] if i == 0 else deal_index[c2, c]) < 0:
                         c2 += 1
                     next_card[m] = c2
-    if best_links == 0:
-        return 0.0, 0
     return best_gain, best_links
