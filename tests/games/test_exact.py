@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from tests.games.random_games import RandomGame, RandomPublicGame, as_game
 from trine.core.errors import DataError, UsageError
+from trine.games import exact_subsets
 from trine.games.catalog import make_game
 from trine.games.catalog.mini_hanabi import MiniHanabi
 from trine.games.exact import solve_exact
@@ -206,6 +207,30 @@ def test_equal_futures_are_merged() -> None:
     assert (merged.scale, merged.dtype) == (64, np.int16)
 
 
+@pytest.mark.parametrize(("name", "size", "optimum"), [*SMALL[3:], ("two-suit-bridge", 4, 1.84)])
+def test_small_blocks_change_nothing(
+    name: str, size: int, optimum: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # With blocks of 4 lanes and chunks of 4 columns small games take the paths of large ones.
+    monkeypatch.setattr(exact_subsets, "BLOCK_BYTES", 8)
+    monkeypatch.setattr(exact_subsets, "_CHUNK", 4)
+    result = solve_exact(build_tree(make_game(name, size)), method="subsets")
+    assert result.value == pytest.approx(optimum, abs=1e-12)
+
+
+@settings(max_examples=25, deadline=None)
+@given(seed=st.integers(0, 2**32 - 1))
+def test_small_blocks_on_random_games(seed: int) -> None:
+    tree = build_tree(RepeatingGame(seed, 5))
+    expected, _ = SubsetSolver(tree).solve()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(exact_subsets, "BLOCK_BYTES", 8)
+        patch.setattr(exact_subsets, "_CHUNK", 4)
+        value, policy = SubsetSolver(tree).solve()
+    assert value == expected
+    assert value_of(tree, policy) == pytest.approx(value, abs=1e-9)
+
+
 def test_threads_change_nothing() -> None:
     tree = build_tree(make_game("two-suit-bridge", 4))
     assert solve_exact(tree, method="subsets", workers=2).value == 1.84
@@ -285,7 +310,7 @@ def test_auto_says_what_it_skips(caplog: pytest.LogCaptureFixture) -> None:
         ("comm", 1, {"method": "guess"}, "unknown exact method 'guess'"),
         ("comm", 1, {"time_limit": 0.0}, "time limit of 0.0 s"),
         ("simple-bidding", 16, {"method": "subsets"}, "8.1 GiB; the limit is 8.0 GiB"),
-        ("comm", 6, {"method": "subsets"}, "more than any memory"),
+        ("comm", 6, {"method": "subsets"}, "comm:6 has 64 cards for one player"),
     ],
 )
 def test_refusals_are_one_line(

@@ -25,7 +25,7 @@ from trine.games.cfr import PAPER_CFR, cfr
 from trine.games.exact_bounds import clairvoyant_values
 from trine.games.exact_merge import can_merge
 from trine.games.exact_milp import solve_milp
-from trine.games.exact_public import Progress, SubsetSolver, splits
+from trine.games.exact_public import UNTHINKABLE, Progress, SubsetSolver, splits
 from trine.games.exact_subsets import OutOfTime
 from trine.games.jps import joint_policy_search
 from trine.games.policy import TabularPolicy, check_policy, purified, uniform_policy
@@ -206,8 +206,11 @@ class _Search:
         """Why the subset program does not fit; empty if it does."""
         size, additions = self.solver().cost(groups)
         if size > self.memory_limit:
-            need = f"{size / 2**30:,.1f} GiB" if size < 2**60 else "more than any memory"
-            return f"needs {need}; the limit is {self.memory_limit / 2**30:,.1f} GiB"
+            if size >= UNTHINKABLE:
+                types = max(self.solver().merged.num_types)
+                return f"has {types} cards for one player, too many for tables over all their sets"
+            limit = self.memory_limit / 2**30
+            return f"needs {size / 2**30:,.1f} GiB; the limit is {limit:,.1f} GiB"
         seconds = additions / _ADDITIONS_PER_SECOND[self.solver().merged.dtype.name] / self.workers
         if seconds > self.seconds_left:
             return f"needs about {seconds:,.0f} s; {max(self.seconds_left, 0):,.0f} s are left"
@@ -227,11 +230,11 @@ class _Search:
         refusal = self._refusal()
         if refusal and required:
             raise UsageError(
-                f"exact method subsets on {name} {refusal}",
+                f"exact method subsets: {name} {refusal}",
                 hint="raise memory_limit or time_limit, or use method bound",
             )
         if refusal:
-            _logger.info("%s: subsets skipped, it %s", name, refusal)
+            _logger.info("%s: subsets skipped, the game %s", name, refusal)
             return
         try:
             optimum, policy = self.solver().solve()

@@ -23,6 +23,9 @@ from trine.games.tree import LEAF, Tree
 _MOST_TYPES = 24
 """More types of one player than this cannot be meant for subsets: 2^24 sets of one player alone."""
 
+UNTHINKABLE = 2**63
+"""Bytes and additions of what is not even planned."""
+
 Progress = Callable[[str, float], None]
 """Called with (what is being done, share done from 0 to 1)."""
 
@@ -73,7 +76,7 @@ class SubsetSolver:
         if self.public.player[self._start] == LEAF:
             return 0, 0
         if max(largest) > _MOST_TYPES:
-            return 2**63, 2**63
+            return UNTHINKABLE, UNTHINKABLE
         first, second = (np.arange(n) for n in largest)
         plan = self.plan((first, second), self._start)
         return plan.peak_bytes, plan.operations * groups[0] * groups[1]
