@@ -29,7 +29,9 @@ class GameSpec:
       size_meaning: what the size counts; `None` for a game of one size.
       smallest: smallest legal size.
       paper_sizes: sizes with published results.
-      default_depth: search depth D of joint policy search, 0 for "to the end".
+      paper_depth: search depth D of joint policy search, 0 for "to the end" (authors' commands
+        where they are published).
+      full_depth_up_to: sizes up to this one are searched one link deeper, which costs nothing.
       cooperative: whether all players share one payoff.
     """
 
@@ -39,8 +41,14 @@ class GameSpec:
     size_meaning: str | None = None
     smallest: int = 0
     paper_sizes: tuple[int, ...] = ()
-    default_depth: int = 0
+    paper_depth: int = 0
+    full_depth_up_to: int = 0
     cooperative: bool = True
+
+    def depth(self, size: int | None) -> int:
+        """Search depth D that `jps` uses unless told otherwise."""
+        deeper = size is not None and size <= self.full_depth_up_to
+        return self.paper_depth + 1 if self.paper_depth and deeper else self.paper_depth
 
 
 GAMES: dict[str, GameSpec] = {
@@ -53,7 +61,7 @@ GAMES: dict[str, GameSpec] = {
         GameSpec("mini-hanabi", "two cards, three actions, one hint", MiniHanabi),
         GameSpec(
             "simple-bidding", "bid to the largest power of two that both cards reach",
-            SimpleBidding, "N, cards of each player", 2, (4, 8, 16), 3,
+            SimpleBidding, "N, cards of each player", 2, (4, 8, 16), 3, 8,
         ),
         GameSpec(
             "two-suit-bridge", "bid hearts or spades to the best contract", TwoSuitBridge,
