@@ -18,29 +18,29 @@ GIB = 2**30
 class CfrConfig(Config):
     """Options of counterfactual regret minimisation."""
 
-    iterations: int = Field(1000, ge=1)
+    iterations: int = Field(default=1000, ge=1)
 
 
 class JpsConfig(Config):
     """Options of joint policy search; depth 0 searches to the end, none takes the game's own."""
 
-    iterations: int = Field(100, ge=1)
-    depth: int | None = Field(None, ge=0)
-    samples: int | None = Field(None, ge=1)
+    iterations: int = Field(default=100, ge=1)
+    depth: int | None = Field(default=None, ge=0)
+    samples: int | None = Field(default=None, ge=1)
 
 
 class BestConfig(Config):
     """Options of Trine's own search; see `trine.games.best.BestSettings`."""
 
-    climbs: int = Field(4000, ge=1)
-    moved_sets: float = Field(2.0, ge=1)
-    patience: int = Field(100, ge=0)
+    climbs: int = Field(default=4000, ge=1)
+    moved_sets: float = Field(default=2.0, ge=1)
+    patience: int = Field(default=100, ge=0)
 
 
 class ExactConfig(Config):
     """Options of the exact solver."""
 
-    time_limit: float = Field(600.0, gt=0)
+    time_limit: float = Field(default=600.0, gt=0)
 
 
 class SolveConfig(Config):
@@ -59,10 +59,10 @@ class SolveConfig(Config):
     game: str
     size: int | None = None
     method: str = "cfr+jps"
-    seeds: int = Field(10, ge=1)
-    first_seed: int = Field(0, ge=0)
+    seeds: int = Field(default=10, ge=1)
+    first_seed: int = Field(default=0, ge=0)
     start: str | None = None
-    memory_limit_gib: float = Field(8.0, gt=0)
+    memory_limit_gib: float = Field(default=8.0, gt=0)
     cfr: CfrConfig = CfrConfig()
     jps: JpsConfig = JpsConfig()
     best: BestConfig = BestConfig()

@@ -130,7 +130,7 @@ def _payoffs(game: PublicActionGame, public: PublicStructure, states: list[Any])
         if at_leaf.shape != shape:
             raise DataError(
                 f"{game.name}: payoff() returned shape {at_leaf.shape} after "
-                f"{public.history(s)}; expected {shape}"
+                f"{public.history(int(s))}; expected {shape}"
             )
         payoff[:, s] = at_leaf.T
     if not np.isfinite(payoff).all():

@@ -75,18 +75,16 @@ def value_curves(
             axes.plot(x, mean, color=colour, label=name)
             axes.fill_between(x, mean - error, mean + error, color=colour, alpha=0.2, linewidth=0)
         for n, (name, value) in enumerate((lines or {}).items()):
-            axes.axhline(value, color="#444444", linewidth=1.1, linestyle=("--", ":")[n % 2])
-            axes.annotate(
-                f"{name} {value:.4g}", (1.0, value), xycoords=("axes fraction", "data"),
-                ha="right", va="bottom", fontsize=8, color="#444444",
-            )  # fmt: skip
+            style = ("--", ":")[n % 2]
+            text = f"{name}: {value:.4g}"
+            axes.axhline(value, color="#444444", linewidth=1.1, linestyle=style, label=text)
         if logarithmic:
             axes.set_xscale("log")
         axes.set_xlabel(x_label)
         axes.set_ylabel("value, game points")
         axes.set_title(title)
-        axes.legend(loc="lower right", fontsize=8)
         axes.margins(y=0.12)
+        figure.legend(loc="outside lower center", ncols=3, fontsize=8)
     return figure
 
 
@@ -124,7 +122,7 @@ def method_scores(frame: pl.DataFrame, optima: Mapping[str, float], title: str) 
         axes.invert_yaxis()
         axes.set_xlabel("share of the best known value (dots: ours, mean ± s.e. over seeds)")
         axes.set_title(title)
-        axes.legend(loc="lower left", fontsize=8, ncols=2)
+        figure.legend(loc="outside lower center", ncols=len(methods) + 1, fontsize=8)
     return figure
 
 
@@ -151,7 +149,7 @@ def convention_picture(
     calls = ["-".join(str(a) for a in public.history(int(s))) for s in end]
     grid = np.full(public.deal_index.shape, np.nan)
     grid[public.cards[:, 0], public.cards[:, 1]] = payoff
-    rows, columns = grid.shape
+    rows, columns = public.deal_index.shape[0], public.deal_index.shape[1]
     figure, axes = new_figure(width=1.6 + 0.52 * columns, height=1.5 + 0.42 * rows)
     with house_style():
         image = axes.imshow(grid, cmap="YlGnBu", origin="lower", aspect="auto")

@@ -63,8 +63,8 @@ class Scale:
 
 def _plan(keys: Sequence[Key], methods: Sequence[str], seeds: int, hanabi: int, large: int) -> Plan:
     """More seeds for Mini-Hanabi, whose scores are a mixture; fewer for the largest games."""
-    many = {("mini-hanabi", None): hanabi}
-    few = {key: large for key in (("comm", 6), ("comm", 7), ("two-suit-bridge", 5))}
+    many: dict[Key, int] = {("mini-hanabi", None): hanabi}
+    few: dict[Key, int] = {key: large for key in (("comm", 6), ("comm", 7), ("two-suit-bridge", 5))}
     return {(k, m): many.get(k, few.get(k, seeds)) for k in keys for m in methods}
 
 

@@ -40,8 +40,8 @@ _logger = logging.getLogger(__name__)
 
 def kernels_are_compiled() -> bool:
     """Whether a cache of compiled kernels exists (else the first call takes about a minute)."""
-    place = Path(fill_sequence_reach.stats.cache_path)
-    return any(place.glob("traversal.fill_sequence_reach*.nbi"))
+    place = fill_sequence_reach.stats.cache_path
+    return place is not None and any(Path(place).glob("traversal.fill_sequence_reach*.nbi"))
 
 
 def warm_up(methods: Sequence[str]) -> None:
