@@ -31,6 +31,10 @@ __all__ = [
 ]
 
 
+_MOST_NAMES = 40
+"""Longer lists are counted instead of printed: nobody reads a hundred names in an error."""
+
+
 class ExitCode(IntEnum):
     """What the process says to its caller."""
 
@@ -83,6 +87,8 @@ class UserError(Exception):
         near = nearest(given, accepted)
         guess = f"did you mean {' or '.join(repr(name) for name in near)}?" if near else ""
         names = ", ".join(accepted) if accepted else "none yet"
+        if len(accepted) > _MOST_NAMES:
+            names = f"one of {len(accepted)} names"
         return cls(
             f"unknown {kind} {given!r}",
             accepted=names,
