@@ -19,7 +19,11 @@ if TYPE_CHECKING:
 __all__ = ["SECTIONS", "app"]
 
 # Name -> "module:function"; the order is that of the page. Imported when the demo runs.
-SECTIONS: dict[str, str] = {"games": "trine.games.demo:section"}
+SECTIONS: dict[str, str] = {
+    "games-exact": "trine.games.demo:exact_search",
+    "games-sampled": "trine.games.demo:sampled_search",
+    "games-convention": "trine.games.demo:convention",
+}
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 

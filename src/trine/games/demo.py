@@ -22,33 +22,38 @@ SAMPLES = (1, 8, 25)
 CONVENTION = ("simple-bidding", 16)
 
 
-def section(context: SectionContext) -> Section:
-    """CFR1k, JPS, CFR1k+JPS, sampled JPS and `best`, and the convention they learn.
+def exact_search(context: SectionContext) -> Section:
+    """CFR1k, JPS, CFR1k+JPS and `best` on the paper's four games, beside paper and optimum.
 
     Args:
       context: where to compute and keep results; what is there already is not computed again.
     """
-    scale = SCALES["quick"]
-    exact = exact_section(context, scale.exact, say=_logger.warning)
-    sampled = sampled_section(context, scale.sampled, samples=SAMPLES, say=_logger.warning)
+    return exact_section(context, SCALES["quick"].exact, say=_logger.warning)
+
+
+def sampled_search(context: SectionContext) -> Section:
+    """CFR1k + sampled JPS on Mini-Hanabi and Simple Bidding 16."""
+    return sampled_section(context, SCALES["quick"].sampled, samples=SAMPLES, say=_logger.warning)
+
+
+def convention(context: SectionContext) -> Section:
+    """What the two players of Simple Bidding 16 agree on, as a picture and a table."""
     name, size = CONVENTION
     tree = build_tree(make_game(name, size))
     found = best_search(
         tree, generator=Seeds(context.seed).generator("convention"), settings=BestSettings(),
         stop_at=PROVED[CONVENTION],
     )  # fmt: skip
-    title = f"The convention found for Simple Bidding {size}: {found.value:.4g} points a deal"
-    figure, frame = convention_picture(tree, found.policy, title)
+    figure, frame = convention_picture(tree, found.policy, "Calls and payoff of every deal")
     saved = save_figure(figure, frame, context.directory / "figures", "convention")
     learned = policy_table(tree, found.policy)
     save_table(learned, context.directory / "tables", "convention")
     return Section(
-        title=exact.title,
-        paragraphs=[*exact.paragraphs, *sampled.paragraphs],
-        tables=[*exact.tables, *sampled.tables, learned],
-        figures=[
-            *exact.figures,
-            picture(saved, "Bids b are worth 2^(b-1), 0 is pass; colour: what the deal pays."),
+        title=f"A learned convention: Simple Bidding {size}, {found.value:.4g} points a deal",
+        paragraphs=[
+            "Bid b is worth 2^(b-1) points if both cards together reach that number, else nothing; "
+            "0 is pass. The low bids carry most of the message: they are rarely where a deal ends.",
         ],
-        notes=[*exact.notes, *sampled.notes],
+        tables=[learned],
+        figures=[picture(saved, "Text: the calls; colour: what the deal pays.")],
     )
