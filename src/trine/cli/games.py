@@ -140,7 +140,8 @@ def _one_row(row: dict[str, object]) -> "Table":
 
     formats = {
         "states": ",", "info_sets": ",", "value_mean": ".4f", "value_se": ".4f",
-        "value_max": ".4f", "cpu_seconds_per_seed": ".3f", "search_cpu_seconds_per_seed": ".3f",
+        "value_max": ".4f", "upper_bound": ".4f", "nash_conv": ".3g",
+        "cpu_seconds_per_seed": ".3f", "search_cpu_seconds_per_seed": ".3f",
     }  # fmt: skip
     headers = {
         "cpu_seconds_per_seed": "CPU s/seed", "search_cpu_seconds_per_seed": "search s/seed",

@@ -21,14 +21,13 @@ from typing import Literal, get_args
 import numpy as np
 
 from trine.core.errors import UsageError
-from trine.games.cfr import PAPER_CFR, cfr
+from trine.games.best import BestSettings, best_search
 from trine.games.exact_bounds import clairvoyant_values
 from trine.games.exact_merge import can_merge
 from trine.games.exact_milp import solve_milp
 from trine.games.exact_public import UNTHINKABLE, Progress, SubsetSolver, splits
 from trine.games.exact_subsets import OutOfTime
-from trine.games.jps import joint_policy_search
-from trine.games.policy import TabularPolicy, check_policy, purified, uniform_policy
+from trine.games.policy import TabularPolicy, check_policy, uniform_policy
 from trine.games.traversal import Evaluation
 from trine.games.tree import DEFAULT_MEMORY_LIMIT, Tree
 
@@ -45,8 +44,8 @@ _logger = logging.getLogger(__name__)
 _ADDITIONS_PER_SECOND = {"int16": 4e9, "int32": 2e9, "float64": 8e8}
 """Of the subset program on one slow core; decides what is tried within a time limit."""
 
-_INCUMBENT_CFR_ITERATIONS = 200
-_INCUMBENT_SEEDS = 3
+_INCUMBENT_CLIMBS = 500
+_INCUMBENT_SEEDS = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -279,20 +278,13 @@ class _Search:
             )  # fmt: skip
 
     def improve_incumbent(self) -> None:
-        """A few quick searches (CFR, then joint policy search of growing depth)."""
+        """A few short runs of `best_search`."""
+        settings = BestSettings(climbs=_INCUMBENT_CLIMBS)
         for seed in range(_INCUMBENT_SEEDS):
-            generator = np.random.default_rng(seed)
-            start = cfr(
-                self.tree, _INCUMBENT_CFR_ITERATIONS, variant=PAPER_CFR, generator=generator
-            ).current
-            policy = purified(self.tree, start)
-            self.offer(policy, "bound")
-            for depth in (2, 0):
-                if self.seconds_left <= 0:
-                    return
-                policy = joint_policy_search(
-                    self.tree, policy, depth=depth, iterations=200, generator=generator
-                ).policy
-                self.offer(policy, "bound")
-                if self.proved:
-                    return
+            if self.proved or self.seconds_left <= 0:
+                return
+            found = best_search(
+                self.tree, generator=np.random.default_rng(seed), settings=settings,
+                stop_at=self.upper_bound,
+            )  # fmt: skip
+            self.offer(found.policy, "bound")
