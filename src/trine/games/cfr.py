@@ -10,6 +10,10 @@ to a Nash equilibrium. In cooperative games there is no such promise: the *curre
 practically pure within some hundred iterations, at a local optimum from which joint policy search
 starts (Tian et al. 2020, section 5).
 
+In two-player games with public actions an iteration leaves out the information sets that neither
+player reaches (`card_values`): their regrets do not change. A policy drawn there with noise is not
+drawn afresh until somebody comes by, which nobody can tell.
+
 `PAPER_CFR` is the variant of the paper's table: both players updated together, start from a random
 policy, and where no regret is positive uniform probabilities with a little noise.
 `CFR` and `CFR_PLUS` are the textbook ones, equal to OpenSpiel's solvers iteration by iteration.
@@ -17,13 +21,14 @@ policy, and where no regret is positive uniform probabilities with a little nois
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numba
 import numpy as np
 
 from trine.core.errors import UsageError
+from trine.games.card_values import CardValues
 from trine.games.policy import TabularPolicy, random_policy, uniform_policy
 from trine.games.traversal import Evaluation
 from trine.games.tree import Tree
@@ -75,43 +80,43 @@ class CfrResult:
 
 
 @numba.njit(cache=True)
-def _add_regrets(entry_start, player, who, action_values, probabilities, regrets, clip_negative):
-    """Regrets of one player (`who`), or of all (`who` < 0)."""
-    for i in range(len(player)):
-        if who >= 0 and player[i] != who:
-            continue
-        start, end = entry_start[i], entry_start[i + 1]
-        value = 0.0
-        for e in range(start, end):
-            value += probabilities[e] * action_values[e]
-        for e in range(start, end):
-            regrets[e] += action_values[e] - value
-            if clip_negative and regrets[e] < 0.0:
-                regrets[e] = 0.0
+def _update_policy(
+    set_ranges, entry_start, player, who, action_values, reach, weight, regrets, cumulative,
+    probabilities, noise, clip_negative, generator,
+):  # fmt: skip
+    """Add regrets and average policy, then match regrets: of one player, or of all (`who` < 0).
 
-
-@numba.njit(cache=True)
-def _match_regrets(entry_start, player, who, regrets, probabilities, noise, generator):
-    """Regret matching, in place."""
-    for i in range(len(player)):
-        if who >= 0 and player[i] != who:
-            continue
-        start, end = entry_start[i], entry_start[i + 1]
-        total = 0.0
-        for e in range(start, end):
-            total += max(regrets[e], 0.0)
-        if total > 0.0:
+    Indices are unsigned, which spares a check at each access (see `card_values`).
+    """
+    for n in range(len(set_ranges)):
+        for i in range(set_ranges[n, 0], set_ranges[n, 1]):
+            if who >= 0 and player[i] != who:
+                continue
+            start, end = entry_start[i], entry_start[i + np.uint64(1)]
+            value = 0.0
             for e in range(start, end):
-                probabilities[e] = max(regrets[e], 0.0) / total
-            continue
-        uniform = 1.0 / (end - start)
-        for e in range(start, end):
-            shake = generator.normal(0.0, noise) if noise > 0.0 else 0.0
-            probabilities[e] = max(uniform + shake, 0.0)
-            total += probabilities[e]
-        for e in range(start, end):
-            # With many actions the noise can clip every one of them to zero.
-            probabilities[e] = probabilities[e] / total if total > 0.0 else uniform
+                value += probabilities[e] * action_values[e]
+            total = 0.0
+            for e in range(start, end):
+                regret = regrets[e] + action_values[e] - value
+                if clip_negative:
+                    regret = max(regret, 0.0)
+                regrets[e] = regret
+                total += max(regret, 0.0)
+                cumulative[e] += weight * reach[e]
+            if total > 0.0:
+                scale = 1.0 / total
+                for e in range(start, end):
+                    probabilities[e] = max(regrets[e], 0.0) * scale
+                continue
+            uniform = 1.0 / (end - start)
+            for e in range(start, end):
+                shake = generator.normal(0.0, noise) if noise > 0.0 else 0.0
+                probabilities[e] = max(uniform + shake, 0.0)
+                total += probabilities[e]
+            for e in range(start, end):
+                # With many actions the noise can clip every one of them to zero.
+                probabilities[e] = probabilities[e] / total if total > 0.0 else uniform
 
 
 def normalised_by_set(tree: Tree, weights: np.ndarray) -> np.ndarray:
@@ -158,31 +163,32 @@ def cfr(
     regrets = np.zeros(tree.num_entries)
     cumulative = np.zeros(tree.num_entries)
     values = np.empty(iterations)
-    evaluations = [Evaluation(tree, column) for column in range(len(tree.payoff))]
-    # One pass serves all players when they share the payoff and move together.
-    together = tree.is_common_payoff and not variant.alternating
+    passes = _passes(tree)
+    players = list(range(tree.num_players))
+    if variant.alternating:
+        turns = [[who] for who in players]
+    else:
+        # One pass that knows the payoffs of all serves all at once.
+        turns = [[-1] if len(passes) == 1 else players]
+    entry_start = tree.entry_start.astype(np.uint64)
     for iteration in range(iterations):
         weight = iteration + 1.0 if variant.linear_averaging else 1.0
-        for who in [-1] if together else range(tree.num_players):
-            evaluation = evaluations[min(max(who, 0), len(evaluations) - 1)]
-            value = evaluation.update(probabilities)
-            if who <= 0:
-                values[iteration] = value
-            own = evaluation.reach if who < 0 else _of_player(tree, evaluation.reach, who)
-            cumulative += weight * own
-            _add_regrets(
-                tree.entry_start, tree.player, who, evaluation.action_values, probabilities,
-                regrets, variant.plus,
-            )  # fmt: skip
-            if variant.alternating:
-                _match_regrets(
-                    tree.entry_start, tree.player, who, regrets, probabilities, variant.noise,
-                    generator,
+        for turn in turns:
+            evaluations = [passes[min(max(who, 0), len(passes) - 1)] for who in turn]
+            for who, evaluation in zip(turn, evaluations, strict=True):
+                if iteration > 0 and isinstance(evaluation, CardValues):
+                    value = evaluation.update_reached(probabilities)
+                else:
+                    # Once everywhere: a given policy need not be what regrets of 0 are matched by.
+                    value = evaluation.update(probabilities)
+                if who <= 0:
+                    values[iteration] = value
+            for who, evaluation in zip(turn, evaluations, strict=True):
+                _update_policy(
+                    evaluation.visited, entry_start, tree.player, who, evaluation.action_values,
+                    evaluation.reach, weight, regrets, cumulative, probabilities, variant.noise,
+                    variant.plus, generator,
                 )  # fmt: skip
-        if not variant.alternating:
-            _match_regrets(
-                tree.entry_start, tree.player, -1, regrets, probabilities, variant.noise, generator
-            )
         if on_iteration is not None:
             on_iteration(iteration, float(values[iteration]))
     return CfrResult(
@@ -192,5 +198,8 @@ def cfr(
     )
 
 
-def _of_player(tree: Tree, entries: np.ndarray, player: int) -> np.ndarray:
-    return np.where(tree.player[tree.entry_info_set] == player, entries, 0.0)
+def _passes(tree: Tree) -> Sequence[Evaluation | CardValues]:
+    """One pass for all players where one can serve them, else one per payoff column."""
+    if CardValues.applies(tree):
+        return [CardValues(tree, (0, len(tree.payoff) - 1))]
+    return [Evaluation(tree, column) for column in range(len(tree.payoff))]

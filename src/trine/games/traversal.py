@@ -8,8 +8,9 @@ mover's information set the counterfactual value of each action,
 where x_p(h) is player p's own part of the reach probability. With perfect recall x_p(h) belongs to
 p's last own entry above h, so the pass down runs over the entries of the policy, not over nodes.
 
-There is one kernel for any tree and one for public trees, whose children lie `K` apart and whose
-deals are neighbours in memory. Tests hold the two to each other.
+There are kernels for any tree, and for two-player games with public actions a pass over values of
+nodes, whose deals are neighbours in memory, and one over cards for the rest (`card_values`). Tests
+hold the two routes to each other.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from __future__ import annotations
 import numba
 import numpy as np
 
+from trine.games.card_values import CardValues
 from trine.games.tree import CHANCE_NODE, LEAF, Tree
 
 
@@ -75,47 +77,44 @@ def _action_values_general(
 
 @numba.njit(cache=True)
 def _pass_up_public(
-    values, action_values, probabilities, reach, decision, player, first_child, num_actions,
-    first_entry, cards, chance, slot_sequence, weight, row,
+    values, probabilities, decision, player, first_child, num_actions, first_entry, cards, run_end,
+    chance,
 ):  # fmt: skip
-    """Values and counterfactual action values in one pass over a public tree."""
-    num_deals, num_players = cards.shape
+    """Values of all nodes of a public tree."""
+    num_deals = len(chance)
     for d in range(len(decision) - 1, -1, -1):
         s = decision[d]
         i = player[s]
         actions = num_actions[s]
         here = 1 + s * num_deals
         for k in range(num_deals):
-            others = chance[k]
-            for p in range(num_players):
-                e = slot_sequence[d * num_deals + k, p]
-                if p != i and e >= 0:
-                    others *= reach[e]
-            weight[k] = others
-            row[k] = first_entry[s] + cards[k, i] * actions
             values[here + k] = 0.0
-        # Action by action, so that the children's values are read in the order they lie in.
+        # Action by action, so that the children's values are read in the order they lie in; most
+        # policies of interest are almost pure, and then most children are not read at all.
         for a in range(actions):
             child = 1 + (first_child[s] + a) * num_deals
             k = 0
             while k < num_deals:
-                e = row[k] + a
-                # A run of deals with the same card of the mover shares its entry.
-                end = k + 1
-                while end < num_deals and row[end] == row[k]:
-                    end += 1
-                probability = probabilities[e]
-                total = 0.0
-                for j in range(k, end):
-                    value = values[child + j]
-                    values[here + j] += probability * value
-                    total += weight[j] * value
-                action_values[e] += total
+                probability = probabilities[first_entry[s] + cards[i, k] * actions + a]
+                end = run_end[i, k]
+                if probability != 0.0:
+                    for j in range(k, end):
+                        values[here + j] += probability * values[child + j]
                 k = end
     value = 0.0
     for k in range(num_deals):
         value += chance[k] * values[1 + k]
     values[0] = value
+
+
+def _run_ends(cards: np.ndarray) -> np.ndarray:
+    """`[P, K]` end of the run of deals with the same card of a player that begins at a deal."""
+    num_deals = cards.shape[1]
+    deal = np.arange(1, num_deals + 1)
+    is_last = np.ones(cards.shape, dtype=bool)
+    is_last[:, :-1] = np.diff(cards) != 0
+    ends = np.where(is_last, deal, num_deals)
+    return np.minimum.accumulate(ends[:, ::-1], axis=1)[:, ::-1].copy()
 
 
 class Evaluation:
@@ -131,20 +130,27 @@ class Evaluation:
       values: `[H]` expected payoff from each node on, game points.
       reach: `[E]` own reach probability of each entry.
       action_values: `[E]` counterfactual value q(I, a) of each entry, game points.
+      visited: `[1, 2]` range of the information sets that an update visits: all of them.
     """
 
     def __init__(self, tree: Tree, column: int = 0) -> None:
         self.tree = tree
         self.values = tree.payoff[column].copy()
-        self.reach = np.empty(tree.num_entries)
-        self.action_values = np.empty(tree.num_entries)
         public = tree.public
-        if public is not None:
+        self._by_card: CardValues | None = None
+        if public is not None and CardValues.applies(tree):
+            self._by_card = CardValues(tree, (column, column))
             self._decision = np.flatnonzero(public.player != LEAF).astype(np.int32)
             first_set = np.where(public.first_info_set < 0, 0, public.first_info_set)
             self._first_entry = tree.entry_start[first_set]
-            self._weight = np.empty(len(public.probability))
-            self._row = np.empty(len(public.probability), dtype=np.int64)
+            self._cards = public.cards.T.copy()
+            self._run_end = _run_ends(self._cards)
+            self.reach = self._by_card.reach
+            self.action_values = self._by_card.action_values
+        else:
+            self.reach = np.empty(tree.num_entries)
+            self.action_values = np.empty(tree.num_entries)
+        self.visited = np.array([[0, tree.num_info_sets]], dtype=np.uint64)
 
     def update(self, probabilities: np.ndarray) -> float:
         """Evaluate a policy.
@@ -155,23 +161,21 @@ class Evaluation:
         Returns:
           The expected payoff at the root, game points.
         """
-        tree = self.tree
-        fill_sequence_reach(tree.entry_start, tree.parent_entry, probabilities, self.reach)
-        self.action_values[:] = 0.0
-        public = tree.public
-        if public is not None:
-            _pass_up_public(
-                self.values, self.action_values, probabilities, self.reach, self._decision,
-                public.player, public.first_child, public.num_actions, self._first_entry,
-                public.cards, public.probability, tree.slot_sequence, self._weight, self._row,
-            )  # fmt: skip
-        else:
-            self.update_general(probabilities)
+        public = self.tree.public
+        if self._by_card is None or public is None:
+            return self.update_general(probabilities)
+        _pass_up_public(
+            self.values, probabilities, self._decision, public.player, public.first_child,
+            public.num_actions, self._first_entry, self._cards, self._run_end, public.probability,
+        )  # fmt: skip
+        self._by_card.update(probabilities)
         return float(self.values[0])
 
     def update_general(self, probabilities: np.ndarray) -> float:
-        """The same by the kernel for any tree (`reach` must be up to date)."""
+        """The same by the kernels for any tree."""
         tree = self.tree
+        fill_sequence_reach(tree.entry_start, tree.parent_entry, probabilities, self.reach)
+        self.action_values[:] = 0.0
         _pass_up_general(
             self.values, probabilities, tree.first_child, tree.info_set, tree.entry_start,
             tree.chance_start, tree.chance_probability, tree.child_stride,
