@@ -185,9 +185,10 @@ def _fill_advantage(
 
 @numba.njit(cache=True)
 def _mark_below(weight, parent, first_node):
-    """A node counts if its parent does; nodes above `first_node` are already marked."""
+    """Mark all nodes from `first_node` on whose parent is marked."""
     for h in range(first_node, len(parent)):
-        weight[h] = weight[parent[h]]
+        if weight[parent[h]] != 0.0:
+            weight[h] = 1.0
 
 
 def sampled_nodes(
@@ -197,7 +198,7 @@ def sampled_nodes(
 
     Args:
       tree: the game.
-      start_sets: information sets at one level.
+      start_sets: information sets.
       samples: nodes to draw at each.
       generator: randomness.
 
@@ -209,8 +210,9 @@ def sampled_nodes(
     nodes = tree.slot_node[tree.set_slots[tree.set_start[start_sets][:, None] + drawn]].reshape(-1)
     weight = np.zeros(tree.num_states)
     weight[nodes] = 1.0
-    deepest = int(np.searchsorted(tree.level_start, nodes.max(), side="right"))
-    _mark_below(weight, tree.parent, int(tree.level_start[deepest]))
+    # The drawn nodes may lie on several levels (hidden actions), and a level of chance nodes only
+    # has none to draw.
+    _mark_below(weight, tree.parent, int(nodes.min(initial=tree.num_states)) + 1)
     return weight
 
 
