@@ -103,6 +103,8 @@ class CardValues:
       action_values: `[E]` q(I, a) of each entry, game points.
       visited: `[N, 2]` ranges of the information sets that the last pass visited, ancestors first.
         At all others own reach and action values are 0, and after `update_reached` not up to date.
+      leaf_payoff: `[S]` number of each terminal state's payoffs among the different ones, -1 where
+        somebody moves.
     """
 
     def __init__(self, tree: Tree, columns: tuple[int, int]) -> None:
@@ -122,7 +124,8 @@ class CardValues:
             _unsigned((np.cumsum(~is_leaf) - 1) * cards), _unsigned(np.array([cards])),
             _unsigned(np.stack([public.first_info_set, public.first_info_set + types], axis=1)),
         )  # fmt: skip
-        self._stretches = _stretches(public, tree.payoff, columns)
+        self.leaf_payoff, examples = _different_payoffs(public, tree.payoff)
+        self._stretches = _stretches(public, tree.payoff, columns, self.leaf_payoff, examples)
         self._card_reach = np.empty(num_rows * cards)
         self._card_value = np.empty(num_rows * cards)
         self._queue = np.empty(num_rows, dtype=np.uint64)
@@ -273,21 +276,31 @@ def _unsigned(indices: np.ndarray) -> np.ndarray:
     return np.ascontiguousarray(indices).astype(np.uint64)
 
 
-def _stretches(public: PublicStructure, payoff: np.ndarray, columns: tuple[int, int]) -> _Stretches:
-    num_deals = len(public.probability)
-    at_state = payoff[:, 1:].reshape(len(payoff), -1, num_deals)
-    matrices: dict[bytes, int] = {}
-    matrix = np.full(len(public.player), -1, dtype=np.int64)
-    example: list[int] = []  # a terminal state of each matrix
+def _different_payoffs(
+    public: PublicStructure, payoff: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """`[S]` number of each terminal state's payoffs, -1 elsewhere; one state for each number."""
+    at_state = payoff[:, 1:].reshape(len(payoff), len(public.player), -1)
+    numbers: dict[bytes, int] = {}
+    number = np.full(len(public.player), -1, dtype=np.int64)
     for s in np.flatnonzero(public.player == LEAF):
-        matrix[s] = matrices.setdefault(at_state[:, s].tobytes(), len(matrices))
-        if matrix[s] == len(example):
-            example.append(int(s))
-    matrices.clear()
+        number[s] = numbers.setdefault(at_state[:, s].tobytes(), len(numbers))
+    examples = np.unique(number, return_index=True)[1]
+    return number, examples[-len(numbers) :]
+
+
+def _stretches(
+    public: PublicStructure,
+    payoff: np.ndarray,
+    columns: tuple[int, int],
+    matrix: np.ndarray,
+    examples: np.ndarray,
+) -> _Stretches:
+    at_state = payoff[:, 1:].reshape(len(payoff), len(public.player), -1)
     cards = public.cards + np.array([0, public.num_types[0]])
     parts: list[tuple[np.ndarray, ...]] = []
-    for begin in range(0, len(example), _PAYOFFS_AT_ONCE):
-        states = example[begin : begin + _PAYOFFS_AT_ONCE]
+    for begin in range(0, len(examples), _PAYOFFS_AT_ONCE):
+        states = examples[begin : begin + _PAYOFFS_AT_ONCE]
         for i in range(2):
             weights = public.probability * at_state[columns[1 - i], states]
             owner, *rest = _cut(weights, cards[:, i], cards[:, 1 - i])
@@ -299,7 +312,7 @@ def _stretches(public: PublicStructure, payoff: np.ndarray, columns: tuple[int, 
     length = length[order]
     new_start = np.concatenate([[0], np.cumsum(length)])
     moved = np.repeat(weight_start[order] - new_start[:-1], length) + np.arange(len(weight))
-    counts = np.bincount(owner, minlength=len(example))
+    counts = np.bincount(owner, minlength=len(examples))
     return _Stretches(
         _unsigned(matrix), _unsigned(np.concatenate([[0], np.cumsum(counts)])),
         _unsigned(card[order]), _unsigned(first[order]), _unsigned(new_start), weight[moved],

@@ -27,10 +27,10 @@ import numpy as np
 
 from trine.core.errors import UsageError
 from trine.games.jps_chain_general import best_chain_general, successors
-from trine.games.jps_chain_public import best_chain_public
+from trine.games.jps_chain_public import best_chain_public, chain_game
 from trine.games.policy import TabularPolicy, check_policy
 from trine.games.traversal import Evaluation
-from trine.games.tree import LEAF, Tree
+from trine.games.tree import Tree
 
 REFILL_GAIN = 1e-4
 """An improvement larger than this refills the list of levels (game points) [authors' code]."""
@@ -85,11 +85,8 @@ class ChainSearch:
         self.evaluation = Evaluation(tree)
         public = tree.public
         self._public = use_public and public is not None and public.deal_index is not None
-        if self._public and public is not None:
-            decision = public.player != LEAF
-            self._slot_of_state = np.where(
-                decision, (np.cumsum(decision) - 1) * len(public.probability), -1
-            )
+        if self._public:
+            self._game = chain_game(tree, self.evaluation.leaf_payoff)
         else:
             self._successor_start, self._successor_sets = successors(tree)
         self._advantage = np.empty(tree.num_entries)
@@ -120,24 +117,24 @@ class ChainSearch:
           gains nothing may come back, empty or not: it moves along a plateau.
         """
         tree, evaluation = self.tree, self.evaluation
+        start_sets = start_sets.astype(np.int64)  # one type only is compiled
         weights = np.empty(0) if node_weight is None else node_weight
         if self._public and tree.public is not None:
             public = tree.public
-            _fill_advantage(
-                self._advantage, evaluation.values, evaluation.reach, weights, tree.slot_node,
-                tree.slot_chance, tree.slot_sequence, tree.info_set, tree.first_child,
-                tree.entry_start, tree.player, tree.child_stride,
-            )  # fmt: skip
+            if node_weight is None:
+                _fill_advantage(
+                    self._advantage, tree.entry_start, evaluation.action_values,
+                    self._probabilities,
+                )  # fmt: skip
+            else:
+                self._fill_weighted_advantage(start_sets, weights)
             start_states = (tree.slot_node[tree.set_slots[tree.set_start[start_sets]]] - 1) // len(
                 public.probability
             )
             gain, links = best_chain_public(
                 start_states, start_sets - public.first_info_set[start_states], self.links,
-                TIE_TOLERANCE, generator, evaluation.values, evaluation.reach, self._advantage,
-                self._probabilities, weights, public.player, public.first_child,
-                public.num_actions, public.first_info_set, tree.entry_start, tree.parent_entry,
-                public.num_types, public.deal_index, public.probability, self._slot_of_state,
-                tree.slot_sequence, self._set, self._action,
+                TIE_TOLERANCE, generator, self._game, evaluation.values, evaluation.reach,
+                self._advantage, self._probabilities, weights, self._set, self._action,
             )  # fmt: skip
         else:
             gain, links = best_chain_general(
@@ -149,6 +146,19 @@ class ChainSearch:
             )  # fmt: skip
         return float(gain), self._set[:links].copy(), self._action[:links].copy()
 
+    def _fill_weighted_advantage(self, start_sets: np.ndarray, node_weight: np.ndarray) -> None:
+        """Advantages on the levels that chains from these sets can visit."""
+        tree, evaluation = self.tree, self.evaluation
+        levels = tree.info_set_level[start_sets]
+        bottom = min(int(levels.max()) + self.links, tree.num_levels - 1)
+        nodes = tree.level_start[[int(levels.min()), bottom]]
+        first_slot, last_slot = np.searchsorted(tree.slot_node, nodes)
+        _fill_weighted_advantage(
+            self._advantage, evaluation.values, evaluation.reach, node_weight, first_slot,
+            last_slot, tree.slot_node, tree.slot_chance, tree.slot_sequence, tree.info_set,
+            tree.first_child, tree.entry_start, tree.player, tree.child_stride,
+        )  # fmt: skip
+
     def start_sets(self, level: int) -> np.ndarray:
         """Information sets at a tree level; level 0 means the first decisions of the game."""
         if level > 0:
@@ -159,18 +169,29 @@ class ChainSearch:
 
 
 @numba.njit(cache=True)
-def _fill_advantage(
-    advantage, values, reach, node_weight, slot_node, slot_chance, slot_sequence, info_set,
-    first_child, entry_start, player, stride,
+def _fill_advantage(advantage, entry_start, action_values, probabilities):
+    """Counterfactual advantage of every entry: q(I, a) less the mean of q(I, .) under sigma."""
+    for i in range(len(entry_start) - 1):
+        mean = 0.0
+        for e in range(entry_start[i], entry_start[i + 1]):
+            mean += probabilities[e] * action_values[e]
+        for e in range(entry_start[i], entry_start[i + 1]):
+            advantage[e] = action_values[e] - mean
+
+
+@numba.njit(cache=True)
+def _fill_weighted_advantage(
+    advantage, values, reach, node_weight, first_slot, last_slot, slot_node, slot_chance,
+    slot_sequence, info_set, first_child, entry_start, player, stride,
 ):  # fmt: skip
-    """Counterfactual advantage of every entry, counting only weighted nodes."""
+    """The same node by node, counting only weighted ones, from one slot to another."""
     advantage[:] = 0.0
-    for j in range(len(slot_node)):
+    for j in range(first_slot, last_slot):
         h = slot_node[j]
+        weight = slot_chance[j] * node_weight[h]
+        if weight == 0.0:
+            continue
         i = info_set[h]
-        weight = slot_chance[j]
-        if len(node_weight) > 0:
-            weight *= node_weight[h]
         for p in range(slot_sequence.shape[1]):
             if p != player[i] and slot_sequence[j, p] >= 0:
                 weight *= reach[slot_sequence[j, p]]

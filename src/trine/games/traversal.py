@@ -130,6 +130,7 @@ class Evaluation:
       values: `[H]` expected payoff from each node on, game points.
       reach: `[E]` own reach probability of each entry.
       action_values: `[E]` counterfactual value q(I, a) of each entry, game points.
+      leaf_payoff: see `CardValues`; two-player games with public actions only.
       visited: `[1, 2]` range of the information sets that an update visits: all of them.
     """
 
@@ -145,6 +146,7 @@ class Evaluation:
             self._first_entry = tree.entry_start[first_set]
             self._cards = public.cards.T.copy()
             self._run_end = _run_ends(self._cards)
+            self.leaf_payoff = self._by_card.leaf_payoff
             self.reach = self._by_card.reach
             self.action_values = self._by_card.action_values
         else:
