@@ -103,7 +103,10 @@ class _PublicClimber:
         game = self.game
         states = self.queue[: reached_states(game, actions, self.queue, self.alive)]
         states = states[(game.player[states] != LEAF) & (game.num_actions[states] > 1)]
-        where, card = np.nonzero(self.alive[game.player[states], states])
+        mover = game.player[states]
+        # The mover may have fewer cards than the partner: what lies beyond them is left over.
+        is_card = np.arange(self.alive.shape[2]) < game.num_types[mover][:, None]
+        where, card = np.nonzero(self.alive[mover, states] & is_card)
         return game.first_info_set[states[where]] + card
 
 
