@@ -77,7 +77,7 @@ def _cards(tree: Tree, sets: np.ndarray, reach: np.ndarray, probability: np.ndar
     words: list[str] = []
     n = 0
     while n < len(sets):
-        if reach[n] <= 0:
+        if reach[n] <= 0 or probability[n] <= SMALLEST_PROBABILITY:
             n += 1
             continue
         end = n
