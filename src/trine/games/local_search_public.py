@@ -30,7 +30,11 @@ TIE_TOLERANCE = 1e-12
 
 
 class PublicArrays(NamedTuple):
-    """What the kernels read of a tree; fields as in `PublicStructure` and `Tree`."""
+    """What the kernels read of a tree; fields as in `PublicStructure` and `Tree`.
+
+    Attributes:
+      highest: `[K]` highest payoff of each deal, game points.
+    """
 
     player: np.ndarray
     first_child: np.ndarray
@@ -39,6 +43,7 @@ class PublicArrays(NamedTuple):
     num_types: np.ndarray
     deal_index: np.ndarray
     chance: np.ndarray
+    highest: np.ndarray
 
 
 def public_arrays(tree: Tree) -> PublicArrays:
@@ -50,9 +55,11 @@ def public_arrays(tree: Tree) -> PublicArrays:
     public = tree.public
     if public is None or public.deal_index is None:
         raise DataError(f"{tree.game_id} is not a two-player game with public actions")
+    # Where somebody moves the payoffs are 0, which can only make the bound looser.
+    highest = tree.payoff[0, 1:].reshape(-1, len(public.probability)).max(axis=0)
     return PublicArrays(
         public.player, public.first_child, public.num_actions, public.first_info_set,
-        public.num_types, public.deal_index, public.probability,
+        public.num_types, public.deal_index, public.probability, highest,
     )  # fmt: skip
 
 
@@ -231,6 +238,20 @@ def _reply(game, i, arriving, partner_card, u, actions, values):
     return best, best_action
 
 
+@numba.njit(cache=True, inline="always")
+def _highest_gain(game, i, arriving, partner_alive, u, values):
+    """The most that replies of all partner cards at u can gain together."""
+    here = 1 + u * len(game.chance)
+    total = 0.0
+    for c in range(game.num_types[1 - i]):
+        if partner_alive[c]:
+            for x in arriving:
+                k = _deal(game, i, x, c)
+                if k >= 0:
+                    total += game.chance[k] * (game.highest[k] - values[here + k])
+    return total
+
+
 @numba.njit(cache=True)
 def _who_follow(before, count, actions, first_info_set, action, after):
     """Cards that go on with the first one by an action of their own; returns how many.
@@ -318,6 +339,11 @@ def best_deviation(
                             gain += game.chance[k] * (values[there + k] - values[here + k])
                 if game.player[u] == partner:
                     arriving = companion[depth + 1, : count[depth + 1]]
+                    # Replies earn each deal its best payoff at most. What cannot reach `best` even
+                    # so is neither taken nor a tie; the margin is for rounding.
+                    most = gain + _highest_gain(game, i, arriving, alive[partner, s], u, values)
+                    if most < best - 2 * TIE_TOLERANCE or (ties == 0 and most <= best):
+                        continue
                     for c in range(game.num_types[partner]):
                         if alive[partner, s, c]:
                             gain += _reply(game, i, arriving, c, u, actions, values)[0]
