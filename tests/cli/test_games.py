@@ -2,6 +2,7 @@
 
 import errno
 import json
+import logging
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -14,8 +15,10 @@ import pytest
 
 from tests.conftest import Command
 from trine.cli.app import main
-from trine.games import reproduce
+from trine.core import runs
+from trine.games import methods, reproduce
 from trine.games.catalog import GAMES, make_game
+from trine.games.exact import solve_exact
 from trine.games.methods import METHODS
 from trine.games.paper import Key
 from trine.games.policy import random_policy, save_policy
@@ -495,6 +498,30 @@ def test_no_file_above_a_limit(limit: int, tmp_path: Path):
     )
     check_mistake(Done(done.returncode, done.stdout, done.stderr), 3, "cannot write", "File too")
     whole_files_only(tmp_path)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+def test_a_log_without_space_stops_nothing(run: Any, tmp_path: Path, monkeypatch: Any):
+    """What is logged is lost; results are whole, and nobody sees a traceback."""
+
+    def talkative(*arguments: Any, **options: Any) -> Any:
+        logging.getLogger("trine.games.exact").info("bounds: %s", "x" * 10_000)
+        return solve_exact(*arguments, **options)
+
+    monkeypatch.setattr(methods, "solve_exact", talkative)
+    (tmp_path / "mine").mkdir()
+    arguments = ("solve", "mini-hanabi", "--method", "exact", "--run", "mine", "--json")
+    make_run = runs.Run.__enter__
+
+    def enter(self: runs.Run) -> runs.Run:
+        (self.directory / "log.txt").symlink_to("/dev/full")
+        return make_run(self)
+
+    monkeypatch.setattr(runs.Run, "__enter__", enter)
+    done = run(*arguments, "--workers", "1")
+    assert (done.code, done.err) == (0, "")
+    assert done.document["value_mean"] == 10
+    assert json.loads((tmp_path / "mine" / "run.json").read_text())["status"] == "finished"
 
 
 def test_a_place_that_cannot_be_written_is_one_line(run: Any, tmp_path: Path):

@@ -26,7 +26,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
@@ -197,7 +197,8 @@ class Run:
                 leftover.unlink(missing_ok=True)  # of a process that was killed while writing
             self._started = datetime.now(UTC)
             self._write(status="running", attempts=self._info.attempts + 1)
-            self._log = logging.FileHandler(self.directory / "log.txt", encoding="utf-8")
+            with _writable(self.directory):
+                self._log = _LogFile(self.directory / "log.txt", encoding="utf-8")
         except BaseException:
             self._unlock()
             raise
@@ -239,6 +240,17 @@ class Run:
         if self._lock is not None:
             self._lock.close()
             self._lock = None
+
+
+class _LogFile(logging.FileHandler):
+    """`log.txt`. A line that finds no space is lost in silence: what must be written complains."""
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        pass
+
+    def close(self) -> None:
+        with suppress(OSError):
+            super().close()
 
 
 def runs_root(given: Path | None = None) -> Path:
