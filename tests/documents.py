@@ -20,6 +20,8 @@ _FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 _INLINE_COMMAND = re.compile(r"`(?:\.venv/bin/)?(trine [^`]*)`")
 
+_PLACEHOLDERS = {"N": "3", "K": "3", "SEEDS": "3", "...": ""}
+
 
 @dataclass(frozen=True, slots=True)
 class Block:
@@ -83,7 +85,7 @@ def parse(command: str) -> None:
 
     Words in capitals stand for what the reader puts in.
     """
-    words = [{"N": "3", "SEEDS": "3", "...": ""}.get(word, word) for word in shlex.split(command)]
+    words = [_PLACEHOLDERS.get(word, word) for word in shlex.split(command)]
     current: Any = get_command(app)
     context: Any = None
     arguments = [word for word in words[1:] if word]
