@@ -135,8 +135,9 @@ def test_list(run: Any):
 # ---- solve --------------------------------------------------------------------------------------
 
 
-def test_solve_in_a_process_of_its_own(trine: Command, tmp_path: Path):
-    warm_up(["cfr+jps"])
+def test_solve_in_a_process_of_its_own(trine: Command, run: Any, tmp_path: Path):
+    # Once here, so that the process has nothing to compile and hence nothing to say.
+    assert run("solve", "mini-hanabi", "--runs", "elsewhere", *FAST).code == 0
     done = trine(
         "games", "solve", "simple-bidding", "--size", "4", "--method", "cfr+jps", "--seeds", "3",
         "--json", *FAST,
