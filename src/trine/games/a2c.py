@@ -50,7 +50,7 @@ class A2cOptions:
     updates: int = 8000
     batch: int = 64
     policy_rate: float = 0.1
-    value_rate: float = 0.1
+    value_rate: float = 0.05
     entropy: float = 0.1
     evaluations: int = 20
 
@@ -117,7 +117,7 @@ def _train(
                 advantage = outcome - baseline[i]
                 baseline_gradient[i] += advantage
                 add_policy_gradient(
-                    logit_gradient, probabilities, path_entry[step], entry_start[i],
+                    logit_gradient, logits, probabilities, path_entry[step], entry_start[i],
                     entry_start[i + 1], advantage, weight,
                 )  # fmt: skip
         for x in range(num_touched):

@@ -154,8 +154,8 @@ def _train(
     baseline, baseline_gradient = value_table[0], value_table[1]
     num_deals, num_features, num_cards = len(chance), len(prior), num_types.max()
     belief = np.empty(num_deals)
-    logits = np.empty(widest)
     # One row per decision of a game.
+    logits = np.empty((longest, widest))
     path = np.empty(longest, dtype=np.int64)
     features = np.empty((longest, num_features))
     possible = np.empty((longest, num_cards), dtype=np.int64)
@@ -182,10 +182,10 @@ def _train(
                 for t in possible[steps, : num_possible[steps]]:
                     start, end = t * actions, (t + 1) * actions
                     for y in range(start, end):
-                        logits[y] = _product(
+                        logits[steps, y] = _product(
                             weights, weight_start[s] + y * num_features, features[steps]
                         )
-                    softmax(logits, probabilities[steps], start, end)
+                    softmax(logits[steps], probabilities[steps], start, end)
                     prescription[steps, t] = (
                         draw(probabilities[steps], start, end, generator) - start
                     )
@@ -206,8 +206,8 @@ def _train(
                     start, end = t * actions, (t + 1) * actions
                     direction[start:end] = 0.0
                     add_policy_gradient(
-                        direction, probabilities[step], start + prescription[step, t], start, end,
-                        advantage, bonus,
+                        direction, logits[step], probabilities[step],
+                        start + prescription[step, t], start, end, advantage, bonus,
                     )  # fmt: skip
                     for y in range(start, end):
                         _add_multiple(gradient, weight_start[s] + y * num_features, x, direction[y])

@@ -44,20 +44,17 @@ def draw_from_cumulative(cumulative, start, end, generator):
 
 
 @numba.njit(cache=True)
-def add_policy_gradient(gradient, probabilities, chosen, start, end, advantage, entropy):
+def add_policy_gradient(gradient, logits, probabilities, chosen, start, end, advantage, entropy):
     """Add the ascent direction of  advantage * log p(chosen) + entropy * H(p)  to the logits' row.
 
-    d log p(c) / d logit(a) = [a = c] - p(a);  d H / d logit(a) = -p(a) (log p(a) + H).
+    d log p(c) / d logit(a) = [a = c] - p(a);
+    d H / d logit(a) = -p(a) (log p(a) + H) = -p(a) (logit(a) - mean logit under p).
     """
-    surprise = 0.0
+    mean = 0.0
     for e in range(start, end):
-        if probabilities[e] > 0.0:
-            surprise -= probabilities[e] * np.log(probabilities[e])
+        mean += probabilities[e] * logits[e]
     for e in range(start, end):
-        p = probabilities[e]
-        gradient[e] -= advantage * p
-        if p > 0.0:
-            gradient[e] -= entropy * p * (np.log(p) + surprise)
+        gradient[e] -= probabilities[e] * (advantage + entropy * (logits[e] - mean))
     gradient[chosen] += advantage
 
 
