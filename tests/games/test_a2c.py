@@ -122,7 +122,13 @@ def test_it_ends_where_no_player_gains_much_alone():
 @pytest.mark.parametrize(
     # Tian et al. 2020, table of exact search, row A2C.
     ("name", "size", "published"),
-    [("comm", 3, 0.60), ("mini-hanabi", None, 8.20), ("simple-bidding", 4, 2.15)],
+    [
+        ("comm", 3, 0.60),
+        ("mini-hanabi", None, 8.20),
+        ("simple-bidding", 8, 4.79),
+        ("simple-bidding", 16, 9.97),
+        ("two-suit-bridge", 3, 0.66),
+    ],
 )
 def test_no_weaker_than_the_published_baseline(name, size, published):
     tree = build_tree(make_game(name, size))

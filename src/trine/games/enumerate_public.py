@@ -88,8 +88,7 @@ def _public_tree(
             taken.append(action)
             parent.append(s)
             depth.append(depth[s] + 1)
-        if 1 + len(states) * num_deals > 2**20:
-            check_memory(game.name, 1 + len(states) * num_deals, memory_limit)
+        check_memory(game.name, 1 + len(states) * num_deals, memory_limit)
     movers = np.array(player, dtype=np.int32)
     sets_at = np.where(movers == LEAF, 0, num_types[np.maximum(movers, 0)])
     first_info_set = np.cumsum(sets_at) - sets_at

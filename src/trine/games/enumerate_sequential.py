@@ -80,6 +80,7 @@ class _Enumeration:
                 node += 1
             self.level_start.append(end)
             level = below
+        check_memory(self.game.name, node, self.memory_limit)
         return self._tree()
 
     def _expand(

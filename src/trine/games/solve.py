@@ -6,6 +6,7 @@ sweeps of several games and methods (`reproduce`, the demo) share.
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Callable, Sequence
 from functools import lru_cache
@@ -15,7 +16,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from trine.core.artifacts import read_json, write_json
+from trine.core.artifacts import read_json, write_json, write_text
 from trine.core.config import make_config
 from trine.core.errors import UsageError
 from trine.core.executors import Executor
@@ -26,6 +27,7 @@ from trine.core.stats import Summary, summarise
 from trine.core.sweep import Cell, CellResult, read_cell, sweep
 from trine.games.catalog import make_game
 from trine.games.config import SolveConfig, load_tree, start_path
+from trine.games.exact import solve_exact
 from trine.games.methods import METHODS, find_method
 from trine.games.paper import count_info_sets
 from trine.games.policy import TabularPolicy, load_policy, save_policy
@@ -47,7 +49,13 @@ def kernels_are_compiled() -> bool:
 def warm_up(methods: Sequence[str]) -> None:
     """Compile, or load from the cache, the kernels of some methods, on the smallest games."""
     tree = build_tree(make_game("simple-bidding", 2))
+    # The kernel whose presence says that the others are there too.
+    reach = np.empty(tree.num_entries)
+    fill_sequence_reach(tree.entry_start, tree.parent_entry, np.ones(tree.num_entries), reach)
     for name in methods:
+        if name == "exact":  # so small a game would be settled by a bound, without the tables
+            solve_exact(tree, method="subsets")
+            solve_exact(tree, method="bound")
         if name not in ("bad", "a2c"):
             values = {"game": "simple-bidding", "size": 2, "method": name, "seeds": 1}
             limits = {"cfr": {"iterations": 2}, "jps": {"iterations": 2}, "best": {"climbs": 2}}
@@ -186,6 +194,9 @@ def _finish(
         tree.game_id, read_cell(cells[best], run.checkpoints).arrays["probabilities"]
     )
     save_policy(policy, run.checkpoints / "best_policy.safetensors")
+    rows = frame.drop("game", "size", "method", "config").to_dicts()
+    # Whole and at once: a run that is resumed at this point must not list its seeds twice.
+    write_text(run.metrics_path, "".join(json.dumps(row) + "\n" for row in rows))
     value = summarise(frame["value"])
     paper_count = count_info_sets(tree)
     result: dict[str, Any] = {

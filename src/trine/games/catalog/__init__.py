@@ -28,6 +28,7 @@ class GameSpec:
       make: builds the game, from its size if it has one.
       size_meaning: what the size counts; `None` for a game of one size.
       smallest: smallest legal size.
+      largest: size above which even the number of states is not worked out.
       paper_sizes: sizes with published results.
       paper_depth: search depth D of joint policy search, 0 for "to the end" (authors' commands
         where they are published).
@@ -44,6 +45,7 @@ class GameSpec:
     paper_depth: int = 0
     full_depth_up_to: int = 0
     cooperative: bool = True
+    largest: int = 10**6
 
     def depth(self, size: int | None) -> int:
         """Search depth D that `jps` uses unless told otherwise."""
@@ -110,4 +112,9 @@ def make_game(name: str, size: int | None = None) -> Game | PublicActionGame:
             f"size {size!r} of {name} is not accepted: {spec.size_meaning}, a whole number of at "
             f"least {spec.smallest}; e.g. --size {spec.paper_sizes[0]}"
         )
+    if size > spec.largest:
+        raise UsageError(
+            f"size {size} of {name} is beyond any memory", accepted=f"{spec.smallest} and up",
+            hint=f"sizes of the paper: {', '.join(str(known) for known in spec.paper_sizes)}",
+        )  # fmt: skip
     return spec.make(size)
