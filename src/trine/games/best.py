@@ -129,7 +129,9 @@ class _GeneralClimber:
             player = int(generator.integers(tree.num_players))
             stale = 0
             while stale < tree.num_players:
-                response = best_response(tree, policy, player)
+                # Ties at random: where the partner never comes, any reply may be the one that a
+                # later deviation needs.
+                response = best_response(tree, policy, player, generator=generator)
                 stale = 0 if response.value > value + PROGRESS else stale + 1
                 value, policy = max(value, response.value), response.policy
                 player = (player + 1) % tree.num_players

@@ -74,26 +74,37 @@ def _leaf_worth(
 
 
 @numba.njit(cache=True)
-def _choose(worth, who, player, entry_start, parent_entry, action):
-    """Best action of every set of `who`, last sets first; `worth[0]` becomes the total value."""
+def _choose(worth, who, player, entry_start, parent_entry, action, precedence):
+    """Best action of every set of `who`, last sets first; `worth[0]` becomes the total value.
+
+    Of equal actions the one with the highest `precedence [E]` is taken, then the first.
+    """
     for i in range(len(player) - 1, -1, -1):
         if player[i] != who:
             continue
         best = entry_start[i]
         for e in range(entry_start[i] + 1, entry_start[i + 1]):
-            if worth[e + 1] > worth[best + 1]:
+            equal = worth[e + 1] == worth[best + 1]
+            if worth[e + 1] > worth[best + 1] or (equal and precedence[e] > precedence[best]):
                 best = e
         action[i] = best - entry_start[i]
         worth[parent_entry[i] + 1] += worth[best + 1]
 
 
-def best_response(tree: Tree, policy: TabularPolicy, player: int) -> BestResponse:
+def best_response(
+    tree: Tree,
+    policy: TabularPolicy,
+    player: int,
+    *,
+    generator: np.random.Generator | None = None,
+) -> BestResponse:
     """The best response of one player.
 
     Args:
       tree: any game, with any payoffs.
       policy: the joint policy; the player's own part of it is ignored.
       player: who responds, from 0.
+      generator: picks one of several best actions; without it the first is taken.
 
     Raises:
       DataError: the policy belongs to another game.
@@ -111,7 +122,10 @@ def best_response(tree: Tree, policy: TabularPolicy, player: int) -> BestRespons
         tree.child_stride,
     )  # fmt: skip
     action = np.zeros(tree.num_info_sets, dtype=np.int64)
-    _choose(worth, player, tree.player, tree.entry_start, tree.parent_entry, action)
+    precedence = (
+        np.zeros(tree.num_entries) if generator is None else generator.random(tree.num_entries)
+    )
+    _choose(worth, player, tree.player, tree.entry_start, tree.parent_entry, action, precedence)
     probabilities = policy.probabilities.copy()
     own = tree.player == player
     probabilities[own[tree.entry_info_set]] = 0.0

@@ -25,6 +25,8 @@ from trine.core.runs import Run, open_run
 from trine.core.seeding import Seeds
 from trine.core.stats import Summary, summarise
 from trine.core.sweep import Cell, CellResult, read_cell, sweep
+from trine.games.a2c import A2cOptions, a2c
+from trine.games.bad import BadOptions, bad
 from trine.games.catalog import make_game
 from trine.games.config import SolveConfig, load_tree, start_path
 from trine.games.exact import solve_exact
@@ -56,6 +58,18 @@ def warm_up(methods: Sequence[str]) -> None:
         if name == "exact":  # so small a game would be settled by a bound, without the tables
             solve_exact(tree, method="subsets")
             solve_exact(tree, method="bound")
+        elif name == "bad":
+            bad(
+                tree,
+                generator=np.random.default_rng(0),
+                options=BadOptions(updates=2, evaluations=1),
+            )
+        elif name == "a2c":
+            a2c(
+                tree,
+                generator=np.random.default_rng(0),
+                options=A2cOptions(updates=2, evaluations=1),
+            )
         if name not in ("bad", "a2c"):
             values = {"game": "simple-bidding", "size": 2, "method": name, "seeds": 1}
             limits = {"cfr": {"iterations": 2}, "jps": {"iterations": 2}, "best": {"climbs": 2}}
