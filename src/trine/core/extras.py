@@ -9,7 +9,9 @@ from trine.core.errors import MissingExtra, UsageError
 __all__ = ["EXTRAS", "available", "require"]
 
 # The names are those of [project.optional-dependencies]; the values are what must be importable.
-EXTRAS: Mapping[str, tuple[str, ...]] = MappingProxyType({"oracle": ("pyspiel",)})
+EXTRAS: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {"dynamics": ("torch",), "oracle": ("pyspiel",)}
+)
 
 
 def available(extra: str) -> bool:
