@@ -1,0 +1,1 @@
+"""The teacher-student laboratory of deep ReLU networks."""
