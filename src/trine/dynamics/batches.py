@@ -61,7 +61,7 @@ class Batches:
     """Inputs and the teachers' outputs for a stack of students.
 
     Args:
-      draw: how inputs are drawn.
+      draw: how inputs are drawn; one for all data sets, or one each.
       teachers: one a data set, S networks.
       seeds: one a data set; the streams `data` and `order` are used.
       samples: N of each data set.
@@ -71,6 +71,8 @@ class Batches:
       steps_per_epoch: for `replacement` and `full`; else it follows from N and B.
       fresh: new inputs every epoch.
       source: data set of every network of the stack, `[R]`; by default network r has data set r.
+      label_noise: one a data set: standard deviation of Gaussian noise on the targets, relative to
+        the standard deviation of the teacher's outputs; stream `label noise`. None by default.
 
     Raises:
       UsageError: sizes that do not fit each other.
@@ -78,7 +80,7 @@ class Batches:
 
     def __init__(
         self,
-        draw: Draw,
+        draw: Draw | Sequence[Draw],
         teachers: Stack,
         seeds: Sequence[Seeds],
         *,
@@ -88,6 +90,7 @@ class Batches:
         steps_per_epoch: int | None = None,
         fresh: bool = False,
         source: Sequence[int] | None = None,
+        label_noise: Sequence[float] = (),
     ) -> None:
         if samples < 1 or batch_size < 1:
             raise UsageError(
@@ -112,7 +115,13 @@ class Batches:
         self.source = torch.as_tensor(places, device=teachers.device)
         self._own = places == list(range(len(seeds)))
         self._network_teachers = teachers if self._own else teachers.select(places)
-        self._draw = draw
+        self._draws = [draw] * len(seeds) if callable(draw) else list(draw)
+        self._label_noise = list(label_noise) or [0.0] * len(seeds)
+        if not len(self._draws) == len(self._label_noise) == len(seeds):
+            raise UsageError(
+                f"{len(self._draws)} draws and {len(self._label_noise)} noise levels for "
+                f"{len(seeds)} seeds"
+            )
         self._inputs: Tensor | None = None
         self._targets: Tensor | None = None
         self._drawn_for: int | None = None
@@ -135,13 +144,13 @@ class Batches:
             dimension = self.teachers.architecture.inputs
             self._inputs = self._room(dimension)
             for place, seeds in enumerate(self.seeds):
-                drawn = self._draw(seeds.generator(*names), self.samples)
+                drawn = self._draws[place](seeds.generator(*names), self.samples)
                 if drawn.shape != (self.samples, dimension):
                     raise UsageError(
                         f"inputs of shape {drawn.shape}", accepted=f"{(self.samples, dimension)}"
                     )
                 self._inputs[place] = torch.as_tensor(drawn)
-            self._targets = self._store_targets(self._inputs)
+            self._targets = self._store_targets(self._inputs, wanted)
             self._drawn_for = wanted
         return self._inputs
 
@@ -153,15 +162,21 @@ class Batches:
         # NumPy asks for huge pages, PyTorch does not: random rows are read a third faster.
         return torch.from_numpy(np.empty(shape, dtype=NUMPY_TYPES[like.dtype]))
 
-    def _store_targets(self, inputs: Tensor) -> Tensor | None:
+    def _store_targets(self, inputs: Tensor, epoch: int) -> Tensor | None:
         outputs = self.teachers.architecture.outputs
         size = len(self.seeds) * self.samples * outputs * inputs.element_size()
-        if size > MOST_STORED_BYTES:
+        if size > MOST_STORED_BYTES and not any(self._label_noise):
             return None
         targets = self._room(outputs)
         for start in range(0, self.samples, 4096):
             part = inputs[:, start : start + 4096]
             targets[:, start : start + 4096] = self.teachers.forward(part).output
+        for place, noise in enumerate(self._label_noise):
+            if noise:
+                spread = noise * targets[place].var(0).mean().sqrt()
+                names = ("label noise", epoch) if self.fresh else ("label noise",)
+                drawn = self.seeds[place].generator(*names).standard_normal(targets.shape[1:])
+                targets[place] += spread * torch.as_tensor(drawn).to(targets)
         return targets
 
     def indices(self, epoch: int) -> Tensor:

@@ -37,10 +37,18 @@ CHECK_EVERY = 256
 
 
 class Diverged(UserError):
-    """The loss of a network is not finite any more."""
+    """The loss of a network is not finite any more.
 
-    def __init__(self, given: str, *, accepted: str = "", hint: str = "") -> None:
+    Attributes:
+      network: which one of the stack.
+      step: the global step of its first loss that is not finite.
+    """
+
+    def __init__(
+        self, given: str, *, accepted: str = "", hint: str = "", network: int = 0, step: int = 0
+    ) -> None:
         super().__init__(given, accepted=accepted, hint=hint)
+        self.network, self.step = network, step
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,9 +192,12 @@ def _check(losses: list[Tensor], step: int, descent: Descent, rates: Tensor) -> 
         first = int(broken.any(1).to(torch.uint8).argmax())
         network = int(broken[first].to(torch.uint8).argmax())
         rate = float(rates[network])
+        broken_at = step - len(losses) + first + 1
         raise Diverged(
-            f"the loss of network {network} is not finite at step "
-            f"{step - len(losses) + first + 1} (learning rate {rate:g})",
+            f"the loss of network {network} is not finite at step {broken_at} "
+            f"(learning rate {rate:g})",
             hint=f"try a learning rate of {rate / 4:.2g}; what was written before is kept",
+            network=network,
+            step=broken_at,
         )
     return table
