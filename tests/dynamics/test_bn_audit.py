@@ -294,8 +294,7 @@ def test_the_audit_is_the_same_every_time() -> None:
 def test_two_files_of_one_name(tmp_path: Path) -> None:
     for folder in ("a", "b"):
         (tmp_path / folder).mkdir()
-            torch.save(nn.Sequential(nn.BatchNorm1d(2)).state_dict(), tmp_path / "a" / "net.pt")
-    torch.save(nn.Sequential(nn.BatchNorm1d(3)).state_dict(), tmp_path / "b" / "net.pt")
+        torch.save(nn.Sequential(nn.BatchNorm1d(2)).state_dict(), tmp_path / folder / "net.pt")
     found = audit([tmp_path / "a" / "net.pt", tmp_path / "b" / "net.pt"])
     assert [network.name for network, _ in found] == ["net", "b/net"]
 
