@@ -65,7 +65,8 @@ class Trace:
         """D_l(x): 1 where the pre-activation is positive, else the slope; `[R, B, n_l]`."""
         on = self.active[layer] > 0
         gate = on.to(self.inputs.dtype)
-        return gate if self.slope == 0 else gate + self.slope * (~on)
+        # Not slope * (~on): that is a product in single precision.
+        return gate if self.slope == 0 else gate + self.slope * (1 - gate)
 
 
 class Stack:
