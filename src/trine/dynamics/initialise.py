@@ -100,7 +100,7 @@ def make_teacher(
     seeds: Seeds,
     options: TeacherOptions = PAPER_TEACHER,
     *,
-    inputs: Array | None = None,
+    inputs: NDArray[np.floating[Any]] | None = None,
     dtype: torch.dtype = torch.float64,
 ) -> Stack:
     """One teacher, as a stack of one network.
@@ -139,7 +139,9 @@ def make_teacher(
         weights.append(weight)
         biases.append(bias)
     if inputs is not None and architecture.bias:
-        _fit_to_data(weights, biases, np.asarray(inputs), architecture.slope, options)
+        _fit_to_data(
+            weights, biases, np.asarray(inputs, dtype=np.float64), architecture.slope, options
+        )
     return _stack(architecture, weights, biases, dtype)
 
 
