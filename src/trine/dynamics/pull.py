@@ -146,7 +146,9 @@ class Pull:
                 "attraction",
                 "drift",
             ):
-                put(name, number, getattr(layer, name))
+                values: Tensor = getattr(layer, name)
+                if values.numel():
+                    put(name, number, values)
         return found
 
 
