@@ -10,6 +10,8 @@ Columns of an audit, one row a layer, then rows named `pooled` for each network 
     name, layer, role, place
     channels            number of biases
     negative, zero      how many are below 0, and exactly 0
+    switched_off        how many have |weight| < 0.001: their output does not depend on the input,
+                        and weight decay has usually drawn their bias to about 0 as well
     negative_fraction   negative / channels
     low, high           95 % interval of that fraction
     active_share        mean over channels of Phi(bias / |weight|): the share of inputs on which the
@@ -59,6 +61,7 @@ _logger = logging.getLogger(__name__)
 POOLED = "pooled"
 """The layer's name in rows that pool several layers."""
 
+OFF = 1e-3
 LEVEL = 0.95
 RESAMPLES = 10_000
 
@@ -214,6 +217,7 @@ def _layer_row(name: str, layer: BatchNormLayer, place: Place) -> dict[str, Any]
         "negative_fraction": negative / channels,
         "low": low,
         "high": high,
+        "switched_off": _switched_off([layer]),
         "active_share": _active_share([layer]),
     }
 
@@ -238,8 +242,16 @@ def _pooled_row(
         "negative_fraction": int(negative.sum()) / int(channels.sum()),
         "low": low,
         "high": high,
+        "switched_off": _switched_off(layers),
         "active_share": _active_share(layers),
     }
+
+
+def _switched_off(layers: Sequence[BatchNormLayer]) -> int | None:
+    weights = [layer.weight for layer in layers]
+    if any(weight is None for weight in weights):
+        return None
+    return sum(int((np.abs(weight) < OFF).sum()) for weight in weights if weight is not None)
 
 
 def _active_share(layers: Sequence[BatchNormLayer]) -> float | None:
@@ -263,6 +275,7 @@ _COLUMNS = (
     Column("channels"),
     Column("negative"),
     Column("zero"),
+    Column("switched_off", "switched off"),
     Column("negative_fraction", "negative share", ".3f", highlight=True),
     Column("low", "95 % low", ".3f"),
     Column("high", "95 % high", ".3f"),

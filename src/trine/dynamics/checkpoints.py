@@ -33,7 +33,14 @@ from numpy.typing import NDArray
 from trine.core.errors import DataError
 from trine.core.extras import available, require
 
-__all__ = ["KINDS", "BatchNormLayer", "Network", "find_batch_norms", "read_checkpoint"]
+__all__ = [
+    "KINDS",
+    "BatchNormLayer",
+    "Network",
+    "find_batch_norms",
+    "read_checkpoint",
+    "read_state",
+]
 
 KINDS = ("weight", "bias", "running_mean", "running_var")
 """The arrays of a BatchNorm layer."""
@@ -98,7 +105,16 @@ def read_checkpoint(path: Path) -> list[Network]:
       DataError: no such file; not one of the three kinds; truncated; a pickle with code; no
         BatchNorm layer; none with a bias.
     """
-    return find_batch_norms(_plain_names(_read(path)), path.stem, where=str(path))
+    return find_batch_norms(read_state(path), path.stem, where=str(path))
+
+
+def read_state(path: Path) -> dict[str, Any]:
+    """Every named array or tensor in a file, prefixes of wrappers taken off.
+
+    Raises:
+      DataError: no such file; not one of the three kinds; truncated; a pickle with code.
+    """
+    return _plain_names(_read(path))
 
 
 def find_batch_norms(
@@ -216,8 +232,8 @@ def _framework() -> str:
 
 def _read_npz(path: Path) -> dict[str, Array]:
     try:
-        with np.load(path, allow_pickle=False) as file:
-            return {name: file[name] for name in file.files}
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
+            return {name: arrays[name] for name in arrays.files}
     except ValueError as error:
         if "allow_pickle" in str(error):
             raise _refused(path, "an array of Python objects") from error

@@ -242,8 +242,8 @@ def _decode(files: list[Path], split: Split, verify: bool) -> tuple[Pixels, Pixe
 
 def _read_packed(path: Path) -> tuple[Pixels, Pixels]:
     try:
-        with np.load(path, allow_pickle=False) as file:
-            residual, labels = file["residual"], file["labels"]
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
+            residual, labels = arrays["residual"], arrays["labels"]
     except (zipfile.BadZipFile, ValueError, KeyError, EOFError, OSError) as error:
         raise DataError(
             f"{path} is truncated or not a packed CIFAR-10 file ({error})",
