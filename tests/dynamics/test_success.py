@@ -42,7 +42,7 @@ def test_success_rate_and_its_interval():
 
 
 def test_wrong_input():
-    with pytest.raises(UsageError, match="threshold 1.5"):
+    with pytest.raises(UsageError, match=r"threshold 1\.5"):
         matched_counts([0.1], (1.5,))
     with pytest.raises(UsageError, match=r"\[R, m\]"):
         success_rate(np.zeros(3))
