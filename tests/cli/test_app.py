@@ -14,7 +14,7 @@ HEAVY = ("numpy", "numba", "polars", "matplotlib", "scipy", "torch", "safetensor
 HELP = """\
 Usage: trine [OPTIONS] COMMAND [ARGS]...
 
-  Games of imperfect information: solve them, show the runs, check the papers.
+  Games of imperfect information and training dynamics: solve, train, check the papers.
 
   Example: trine games solve simple-bidding --size 4 --method cfr+jps
 

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -53,7 +54,8 @@ def test_a_run_directory_is_plain_and_complete(tmp_path: Path):
     assert record["status"] == "finished"
     assert record["seed"] == 7
     assert record["attempts"] == 1
-    assert set(record["libraries"]) == {"numpy", "scipy", "numba", "polars"}
+    installed = {"torch"} if find_spec("torch") else set()
+    assert set(record["libraries"]) == {"numpy", "scipy", "numba", "polars"} | installed
     assert read_metrics(run.metrics_path)["value"].to_list() == [0.5]
     assert run.seeds.seed == 7
 
@@ -203,6 +205,7 @@ def test_a_run_is_found_by_any_clear_name():
 
 SCRIPT = """
 import sys, time
+from importlib.util import find_spec
 from pathlib import Path
 from trine.core.config import Config
 from trine.core.executors import make_executor

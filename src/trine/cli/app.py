@@ -24,6 +24,7 @@ ROOMS: Mapping[str, str] = MappingProxyType(
     {
         "demo": "trine.cli.demo",
         "games": "trine.cli.games",
+        "dynamics": "trine.cli.dynamics",
         "runs": "trine.cli.runs",
     }
 )
@@ -94,7 +95,7 @@ def options(
         bool, typer.Option("--no-color", help="No colours (also: NO_COLOR=1).")
     ] = False,
 ) -> None:
-    """Games of imperfect information: solve them, show the runs, check the papers.
+    """Games of imperfect information and training dynamics: solve, train, check the papers.
 
     Example: trine games solve simple-bidding --size 4 --method cfr+jps
     """

@@ -315,12 +315,20 @@ def open_run(
         version=trine.__version__,
         revision=_revision(),
         python=platform.python_version(),
-        libraries={name: metadata.version(name) for name in ("numpy", "scipy", "numba", "polars")},
+        libraries=_library_versions(),
         created=now,
         updated=now,
     )
     write_json(path / "run.json", info.model_dump(mode="json"))
     return Run(path, info)
+
+
+def _library_versions() -> dict[str, str]:
+    # From the installed metadata: recording a version must not import a library.
+    versions = {name: metadata.version(name) for name in ("numpy", "scipy", "numba", "polars")}
+    with suppress(metadata.PackageNotFoundError):
+        versions["torch"] = metadata.version("torch")
+    return versions
 
 
 def _is_abandoned(path: Path) -> bool:

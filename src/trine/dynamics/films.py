@@ -32,9 +32,9 @@ from trine.core.progress import Progress, SilentProgress, Task
 from trine.core.records import MetricsWriter, read_metrics
 from trine.core.sweep import Cell, CellResult, read_cell, sweep
 from trine.dynamics.config import RunConfig, from_json, to_json
-from trine.dynamics.trial import Moments, Snapshot, Trial, moments, pick_device
 from trine.dynamics.stack import Stack
 from trine.dynamics.training import Diverged, Point
+from trine.dynamics.trial import Moments, Snapshot, Trial, moments, pick_device
 
 __all__ = ["Reel", "shoot", "stack_size"]
 
