@@ -38,16 +38,20 @@ from trine.core.artifacts import (
     write_json,
 )
 from trine.core.config import Config, to_plain
-from trine.core.errors import UsageError
 from trine.core.progress import Progress, SilentProgress
 from trine.core.runs import Run, open_run
 from trine.core.seeding import Seeds
 from trine.dynamics.cifar import Batches, Cifar10
+from trine.dynamics.training import Diverged
 from trine.dynamics.vgg import VGG, make_vgg
 
 __all__ = ["VggConfig", "bn_arrays", "learning_rate", "test_accuracy", "train_vgg"]
 
 _logger = logging.getLogger(__name__)
+
+
+_CHECK_EVERY = 50
+"""Steps between looks at the loss; each look waits for the device."""
 
 
 class VggConfig(Config):
@@ -112,7 +116,7 @@ def train_vgg(
       epoch), `epoch`, `images_per_second` (of the last epoch), `parameters`, `recipe`.
 
     Raises:
-      UsageError: if the loss stops being a number; the run is kept.
+      Diverged: if the loss stops being a number; the run is kept.
     """
     run = open_run(
         config, system="dynamics", verb="train-vgg", name=config.label, seed=config.seed,
@@ -233,10 +237,12 @@ def _epoch(
         loss.backward()
         optimizer.step()
         total += loss.detach()
-        if step % 50 == 49 and not bool(torch.isfinite(total)):
-            raise UsageError(
-                f"the loss is not a number any more (epoch {epoch + 1}, before step {step + 1})",
+        look = step % _CHECK_EVERY == _CHECK_EVERY - 1 or step + 1 == steps
+        if look and not bool(torch.isfinite(total)):
+            raise Diverged(
+                f"the loss is not finite any more (epoch {epoch + 1}, by step {step + 1} of it)",
                 hint=f"the run is kept; try a peak_lr below {config.peak_lr:g}",
+                step=epoch * steps + step,
             )
     seconds = time.perf_counter() - began
     return {
