@@ -216,8 +216,8 @@ def recursive_overlaps(
     found: list[tuple[Tensor, Tensor]] = []
     for layer in range(depth, 0, -1):
         if layer < depth:
-            left = _with_one(shown.gate(layer), student).unsqueeze(3)
-            cross = left * cross * _with_one(seen.gate(layer), teacher).unsqueeze(2)
+            left = with_one(shown.gate(layer), student).unsqueeze(3)
+            cross = left * cross * with_one(seen.gate(layer), teacher).unsqueeze(2)
             own = left * own * left.transpose(2, 3)
         weight = augmented(student, layer).unsqueeze(1)
         up = weight.transpose(2, 3)
@@ -240,7 +240,8 @@ def augmented(stack: Stack, layer: int) -> Tensor:
     return torch.cat([wide, last], 1)
 
 
-def _with_one(values: Tensor, stack: Stack) -> Tensor:
+def with_one(values: Tensor, stack: Stack) -> Tensor:
+    """`[R, B, n]` with the node that is always 1 as its last, if the stack has biases."""
     return torch.cat([values, torch.ones_like(values[:, :, :1])], 2) if stack.biases else values
 
 

@@ -45,6 +45,7 @@ from trine.dynamics.identity import (
     downstream_of_stack,
     gradient_identity,
     parts,
+    with_one,
 )
 from trine.dynamics.projection import fold_batch_norm
 from trine.dynamics.stack import Stack, Trace
@@ -209,8 +210,7 @@ def pull_of(teacher: Stack, student: Stack, inputs: Tensor) -> Pull:
 
 def _below(stack: Stack, trace: Trace, layer: int) -> Tensor:
     """What the layer reads, with a 1 for its bias if it has one: `[R, B, k]`."""
-    values = trace.post[layer - 1] if layer else trace.inputs
-    return torch.cat([values, torch.ones_like(values[:, :, :1])], 2) if stack.biases else values
+    return with_one(trace.post[layer - 1] if layer else trace.inputs, stack)
 
 
 def _unit(vectors: Tensor) -> Tensor:
