@@ -1,0 +1,390 @@
+"""Many networks of equal shape trained as one stack: the engine of sweeps and of P2's figures.
+
+A *member* is a setting with a seed. Members of equal shape (same layers, batches, loss and
+schedule; any teacher, data, rate and start) share a `Stack` and are trained by the same batched
+matrix products, so that a grid of settings times seeds costs little more than its arithmetic.
+
+A member's numbers do not depend on its company, rounding aside: teacher, data, order and start come
+from named streams of its own seed. If the loss of one stops being finite, the epoch is trained
+again without it from the epoch's start, and the others do not notice.
+
+**Size of a stack.** All weights of a stack are read and written in every step, so that a stack on
+a CPU should fit its core's cache; small networks want company, because each step has a fixed cost
+of about 0.1 ms. `stack_size` gives 4 to 32 networks, as many as fit 2.5 MiB of weights: measured
+best from 5 to 200 nodes, within a tenth. **Memory** is that of the data: N (d + c) + E d numbers a
+data set (the two-layer setting in double precision: 20 MB), at most `memory` bytes a stack.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from trine.core.artifacts import read_arrays, read_metadata, write_arrays
+from trine.core.errors import DataError
+from trine.core.seeding import Seeds
+from trine.core.sweep import Cell, CellResult
+from trine.dynamics.augmentation import agnostic_inputs, teacher_inputs
+from trine.dynamics.batches import Batches, Draw, gaussian_inputs, uniform_inputs
+from trine.dynamics.deep_specialisation import make_setting
+from trine.dynamics.initialise import (
+    StudentOptions,
+    TeacherOptions,
+    calibrate_batch_norm,
+    make_student,
+    make_teacher,
+)
+from trine.dynamics.snapshots import Evaluation, Records
+from trine.dynamics.stack import Stack
+from trine.dynamics.training import Descent, Diverged, train
+from trine.dynamics.two_layer import Setting, turn_signs_
+
+__all__ = ["Member", "members_of", "plan_stacks", "stack_size", "train_cell", "train_together"]
+
+GIB = 2**30
+CACHE = 2.5 * 2**20
+CALIBRATION = 10_000
+SAVE_EVERY = 60.0  # seconds between checkpoints
+
+_logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """One network to train: a setting and a seed."""
+
+    setting: Setting
+    seed: int
+
+    @property
+    def seeds(self) -> Seeds:
+        """Its named generators."""
+        return Seeds(self.seed)
+
+
+def shape_of(setting: Setting) -> str:
+    """Settings with the same text can share a stack."""
+    plain = setting.model_dump(mode="json")
+    for name in (
+        "seeds", "first_seed", "teacher", "over", "student", "teacher_start", "student_start",
+        "signs", "augmentation", "label_noise",
+    ):  # fmt: skip
+        del plain[name]
+    del plain["descent"]["rate"], plain["data"]["std"], plain["data"]["distribution"]
+    plain["widths"] = [setting.teacher_architecture.widths, setting.student_architecture.widths]
+    return json.dumps(plain, sort_keys=True)
+
+
+def stack_size(setting: Setting, *, memory: float = GIB) -> int:
+    """How many networks to train together; see the module."""
+    item = 8 if setting.dtype == "float64" else 4
+    data = setting.data
+    numbers = data.samples * (setting.inputs + setting.outputs) + data.evaluation * setting.inputs
+    fitting = max(1, int(memory // (numbers * item)))
+    weights = setting.student_architecture.num_weights * item
+    if resolve_device(setting.device).type == "cuda":
+        return fitting
+    return min(fitting, max(4, min(32, int(CACHE // weights))))
+
+
+def plan_stacks(
+    settings: Sequence[Setting], seeds: Sequence[int], *, memory: float = GIB
+) -> list[Cell]:
+    """Settings times seeds as cells of `trine.core.sweep`, each a stack; the longest first.
+
+    Args:
+      settings: of any shapes.
+      seeds: the same for all.
+      memory: bytes of data a stack may hold.
+    """
+    shapes: dict[str, list[int]] = {}
+    for index, setting in enumerate(settings):
+        shapes.setdefault(shape_of(setting), []).append(index)
+    cells: list[tuple[float, Cell]] = []
+    for indices in shapes.values():
+        first = settings[indices[0]]
+        size = stack_size(first, memory=memory)
+        together = max(1, size // len(seeds))  # settings that are few seeds share a stack
+        for start in range(0, len(indices), together):
+            some = indices[start : start + together]
+            networks = [(index, seed) for index in some for seed in seeds]
+            parts = -(-len(networks) // size)
+            for part in np.array_split(np.arange(len(networks)), parts):
+                chosen = [networks[int(k)] for k in part]
+                cells.append((len(chosen) * work_of(first), _cell(settings, chosen)))
+    cells.sort(key=lambda pair: -pair[0])
+    return [cell for _, cell in cells]
+
+
+def work_of(setting: Setting) -> float:
+    """Floating-point operations of the training of one network."""
+    steps = setting.epochs * setting.steps_per_epoch
+    batch = setting.data.samples if setting.data.order == "full" else setting.descent.batch
+    return 6.0 * batch * setting.student_architecture.num_weights * steps
+
+
+def _cell(settings: Sequence[Setting], networks: Sequence[tuple[int, int]]) -> Cell:
+    used = sorted({index for index, _ in networks})
+    places = {index: place for place, index in enumerate(used)}
+    first = settings[used[0]]
+    parameters = {
+        "what": f"{first.label}",
+        "settings": [settings[index].text for index in used],
+        "networks": [[places[index], seed] for index, seed in networks],
+    }
+    return Cell(parameters, networks[0][1])
+
+
+def members_of(cell: Cell) -> list[Member]:
+    """The members of a cell of `plan_stacks`, in the order of the arrays."""
+    made = [json.loads(text) for text in cell.parameters["settings"]]
+    settings = [make_setting(str(values.pop("setup")), values) for values in made]
+    return [Member(settings[place], seed) for place, seed in cell.parameters["networks"]]
+
+
+def train_cell(cell: Cell, checkpoints: Path) -> CellResult:
+    """Trains the members of a cell; a function for `trine.core.sweep.sweep`.
+
+    Args:
+      cell: of `plan_stacks`.
+      checkpoints: directory for the state of an unfinished training.
+    """
+    members = members_of(cell)
+    started = time.process_time()
+    place = checkpoints / f"{cell.file_name}.safetensors"
+    records = train_together(members, place)
+    diverged = int((records.arrays["diverged_step"] >= 0).sum())
+    values = {
+        "members": len(members),
+        "diverged": diverged,
+        "cpu_seconds": time.process_time() - started,
+    }
+    place.unlink(missing_ok=True)
+    return CellResult(values, records.arrays)
+
+
+def resolve_device(name: str) -> torch.device:
+    """`auto` is the GPU if there is one."""
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    return torch.device(name)
+
+
+def train_together(members: Sequence[Member], checkpoint: Path | None = None) -> Records:
+    """Trains members of equal shape to the end and returns what was measured.
+
+    Args:
+      members: with settings of one shape.
+      checkpoint: file for the state, written about once a minute and used to go on.
+    """
+    setting = members[0].setting
+    state = _State.load(members, checkpoint) or _State.fresh(members)
+    saved = time.monotonic()
+    while state.networks and state.epoch < setting.epochs:
+        held = state.student.clone()
+        chosen = [members[k] for k in state.networks]
+        batches, evaluation = _data(chosen)
+        if state.epoch == 0:
+            state.look(evaluation, 0, None)
+        try:
+            for point in train(
+                state.student, batches, _descent(chosen), epochs=setting.epochs, start=state.epoch
+            ):
+                state.epoch = round(point.epoch)
+                state.look(evaluation, state.epoch, point.loss)
+                held = state.student.clone()
+                if checkpoint is not None and time.monotonic() - saved > SAVE_EVERY:
+                    state.save(checkpoint)
+                    saved = time.monotonic()
+        except Diverged as error:
+            _logger.warning("%s, seed %d", error, chosen[error.network].seed)
+            state.student = held
+            state.drop(error.network, error.step)
+    return state.records
+
+
+class _State:
+    """Where a training is: the networks that are still in it, their weights, what was measured."""
+
+    def __init__(
+        self,
+        members: Sequence[Member],
+        networks: list[int],
+        student: Stack,
+        epoch: int,
+        records: Records,
+    ) -> None:
+        self.members, self.networks = members, networks
+        self.student, self.epoch, self.records = student, epoch, records
+
+    @classmethod
+    def fresh(cls, members: Sequence[Member]) -> _State:
+        students = [_student(member, make_teacher_of(member)) for member in members]
+        records = Records(members[0].setting, len(members))
+        stack = Stack.concatenate(students).to(resolve_device(members[0].setting.device))
+        return cls(members, list(range(len(members))), stack, 0, records)
+
+    @classmethod
+    def load(cls, members: Sequence[Member], path: Path | None) -> _State | None:
+        """The state that was saved for these very members, if there is one."""
+        if path is None or not path.is_file():
+            return None
+        setting = members[0].setting
+        try:
+            facts, arrays = read_metadata(path), read_arrays(path)
+            if facts.get("members") != _identity(members):
+                return None
+            student = {
+                name.removeprefix("student."): arrays.pop(name)
+                for name in list(arrays)
+                if name.startswith("student.")
+            }
+            networks = [int(k) for k in arrays.pop("networks")]
+            device = resolve_device(setting.device)
+            stack = Stack.from_arrays(setting.student_architecture, student, device=device)
+            records = Records(setting, len(members), arrays)
+            return cls(members, networks, stack, int(facts["epoch"]), records)
+        except (DataError, KeyError, ValueError) as error:
+            _logger.warning("starting again, the checkpoint cannot be used: %s", error)
+            return None
+
+    def save(self, path: Path) -> None:
+        arrays: dict[str, NDArray[Any]] = {
+            **{f"student.{name}": array for name, array in self.student.arrays().items()},
+            **self.records.arrays,
+            "networks": np.asarray(self.networks, dtype=np.int64),
+        }
+        facts = {"epoch": str(self.epoch), "members": _identity(self.members)}
+        write_arrays(path, arrays, facts)
+
+    def look(self, evaluation: Evaluation, epoch: int, loss: torch.Tensor | None) -> None:
+        """Measures what this epoch asks for."""
+        nodes = epoch in self.records.snapshots
+        if epoch not in self.records.curve:
+            return
+        first = self.members[self.networks[0]]
+        losses, compared = evaluation.look(
+            self.student, nodes=nodes, seeds=first.seeds.child(epoch)
+        )
+        self.records.keep_losses(epoch, self.networks, losses, loss)
+        if nodes:
+            self.records.keep_nodes(epoch, self.networks, compared)
+
+    def drop(self, place: int, step: int) -> None:
+        """Takes a network out that has diverged."""
+        self.records.arrays["diverged_step"][self.networks.pop(place)] = step
+        left = [k for k in range(self.student.count) if k != place]
+        if left:
+            self.student = self.student.select(left)
+
+
+def _identity(members: Sequence[Member]) -> str:
+    return json.dumps([[member.setting.text, member.seed] for member in members])
+
+
+def make_teacher_of(member: Member) -> Stack:
+    """The teacher of a member, as a stack of one network on the CPU."""
+    setting = member.setting
+    options = TeacherOptions(**setting.teacher_start.model_dump())
+    place = setting.network.teacher_batch_norm
+    sample = None
+    if options.bias == "median" or options.standardise_outputs or place != "none":
+        generator = member.seeds.generator("calibration")
+        sample = _plain(setting)(generator, CALIBRATION).astype(np.float64)
+    dtype = _dtype(setting)
+    teacher = make_teacher(
+        setting.teacher_architecture, member.seeds, options, inputs=sample, dtype=dtype
+    )
+    if sample is not None and place != "none":
+        teacher = calibrate_batch_norm(teacher, torch.as_tensor(sample[None], dtype=dtype))
+    return teacher
+
+
+def _student(member: Member, teacher: Stack) -> Stack:
+    setting = member.setting
+    options = StudentOptions(**setting.student_start.model_dump())
+    student = make_student(
+        setting.student_architecture, member.seeds, options, teacher=teacher, dtype=_dtype(setting)
+    )
+    turn_signs_(student, teacher, setting.signs)
+    return student
+
+
+def _dtype(setting: Setting) -> torch.dtype:
+    return torch.float64 if setting.dtype == "float64" else torch.float32
+
+
+def _descent(members: Sequence[Member]) -> Descent:
+    shared = members[0].setting.descent
+    rates = [member.setting.descent.rate for member in members]
+    return Descent(rates, shared.loss, shared.schedule, shared.unit_rows, shared.frozen)
+
+
+def _plain(setting: Setting) -> Draw:
+    if setting.data.distribution == "uniform":
+        return uniform_inputs(setting.inputs, setting.data.std)
+    return gaussian_inputs(setting.inputs, setting.data.std)
+
+
+def _draw(setting: Setting, teacher: Stack) -> Draw:
+    if setting.augmentation == "teacher":
+        return teacher_inputs(teacher, setting.data.std)
+    if setting.augmentation == "agnostic":
+        return agnostic_inputs(setting.inputs, setting.data.std)
+    return _plain(setting)
+
+
+def _data(members: Sequence[Member]) -> tuple[Batches, Evaluation]:
+    """Training and evaluation data; members that can share a data set do."""
+    shared = members[0].setting
+    device = resolve_device(shared.device)
+    sets: dict[str, int] = {}
+    source: list[int] = []
+    firsts: list[Member] = []
+    for member in members:
+        plain = member.setting.model_dump(mode="json")
+        parts = ("data", "teacher_start", "augmentation", "label_noise")
+        key = json.dumps([member.seed, *(plain[part] for part in parts)])
+        if key not in sets:
+            sets[key] = len(firsts)
+            firsts.append(member)
+        source.append(sets[key])
+    single = [make_teacher_of(member) for member in firsts]
+    teachers = Stack.concatenate(single).to(device)
+    data = shared.data
+    batches = Batches(
+        [_draw(member.setting, teacher) for member, teacher in zip(firsts, single, strict=True)],
+        teachers,
+        [member.seeds for member in firsts],
+        samples=data.samples,
+        batch_size=shared.descent.batch,
+        order=data.order,
+        steps_per_epoch=data.steps_per_epoch,
+        fresh=data.fresh,
+        source=source,
+        label_noise=[member.setting.label_noise for member in firsts],
+    )
+    looked: dict[tuple[int, float, str], int] = {}
+    drawn: list[torch.Tensor] = []
+    places: list[int] = []
+    for member in members:
+        kind = member.setting.data
+        key = (member.seed, kind.std, kind.distribution)
+        if key not in looked:
+            looked[key] = len(drawn)
+            values = _plain(member.setting)(member.seeds.generator("evaluation"), data.evaluation)
+            drawn.append(torch.as_tensor(values, dtype=_dtype(shared), device=device))
+        places.append(looked[key])
+    evaluation = Evaluation(
+        torch.stack(drawn), places, batches.network_teachers, shared.descent.loss
+    )
+    return batches, evaluation
