@@ -30,6 +30,7 @@ from torch import Tensor
 
 from trine.core.errors import DataError, UsageError
 from trine.dynamics.architecture import Architecture
+from trine.dynamics.products import add_transposed_product_, product, product_transposed
 
 __all__ = ["Stack", "Trace"]
 
@@ -234,10 +235,8 @@ class Stack:
 
     def affine(self, layer: int, inputs: Tensor) -> Tensor:
         """`W_l inputs + b_l`, `[R, B, n_l]`, of `inputs` `[R, B, n_{l-1}]`."""
-        weight = self.weights[layer].transpose(1, 2)
-        if self.architecture.bias:
-            return torch.baddbmm(self.biases[layer].unsqueeze(1), inputs, weight)
-        return torch.bmm(inputs, weight)
+        bias = self.biases[layer] if self.architecture.bias else None
+        return product_transposed(inputs, self.weights[layer], bias)
 
     def forward(self, inputs: Tensor, *, training: bool = False) -> Trace:
         """All activations.
@@ -307,9 +306,9 @@ class Stack:
         for layer in range(self.architecture.depth, -1, -1):
             below = trace.post[layer - 1] if layer else trace.inputs
             # The direction below must be computed with the weights before their step.
-            lower = torch.bmm(descent, self.weights[layer]) if layer else None
+            lower = product(descent, self.weights[layer]) if layer else None
             if layer not in frozen:
-                self.weights[layer].baddbmm_(descent.transpose(1, 2), below)
+                add_transposed_product_(self.weights[layer], descent, below)
                 if self.architecture.bias:
                     self.biases[layer].add_(descent.sum(1))
             if lower is not None:
@@ -353,7 +352,7 @@ class Stack:
         """
         found = [residual]
         for layer in range(self.architecture.depth, 0, -1):
-            lower = torch.bmm(found[0], self.weights[layer])
+            lower = product(found[0], self.weights[layer])
             found.insert(0, self._through_node(layer - 1, trace, lower, True))
         return found
 
