@@ -15,16 +15,10 @@ from trine.dynamics.initialise import (
     make_student,
     make_teacher,
 )
-from trine.dynamics.joint_training import (
-    Member,
-    members_of,
-    plan_stacks,
-    stack_size,
-    train_cell,
-    train_together,
-)
+from trine.dynamics.joint_training import train_cell, train_together
 from trine.dynamics.networks import ReluNetwork
 from trine.dynamics.reference import train_one
+from trine.dynamics.stack_plan import Member, members_of, plan_stacks, stack_size
 from trine.dynamics.two_layer import (
     DECAYS,
     NODES,

@@ -16,9 +16,9 @@ import polars as pl
 from numpy.typing import NDArray
 
 from trine.core.sweep import Cell, read_cell
-from trine.dynamics.joint_training import Member, members_of
 from trine.dynamics.measures.l_shape import l_shape
 from trine.dynamics.measures.success import THRESHOLDS, matched_counts, success_rate
+from trine.dynamics.stack_plan import Member, members_of
 from trine.dynamics.two_layer import Setting
 
 __all__ = [

@@ -1,18 +1,9 @@
 """Many networks of equal shape trained as one stack: the engine of sweeps and of P2's figures.
 
-A *member* is a setting with a seed. Members of equal shape (same layers, batches, loss and
-schedule; any teacher, data, rate and start) share a `Stack` and are trained by the same batched
-matrix products, so that a grid of settings times seeds costs little more than its arithmetic.
-
-A member's numbers do not depend on its company, rounding aside: teacher, data, order and start come
+Members of equal shape (see `stack_plan`) share a `Stack` and are trained by the same batched matrix
+products, so that a grid of settings times seeds costs little more than its arithmetic. A member's numbers do not depend on its company, rounding aside: teacher, data, order and start come
 from named streams of its own seed. If the loss of one stops being finite, the epoch is trained
 again without it from the epoch's start, and the others do not notice.
-
-**Size of a stack.** All weights of a stack are read and written in every step, so that a stack on
-a CPU should fit its core's cache; small networks want company, because each step has a fixed cost
-of about 0.1 ms. `stack_size` gives 4 to 32 networks, as many as fit 2.5 MiB of weights: measured
-best from 5 to 200 nodes, within a tenth. **Memory** is that of the data: N (d + c) + E d numbers a
-data set (the two-layer setting in double precision: 20 MB), at most `memory` bytes a stack.
 """
 
 from __future__ import annotations
@@ -21,7 +12,6 @@ import json
 import logging
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -31,11 +21,9 @@ from numpy.typing import NDArray
 
 from trine.core.artifacts import read_arrays, read_metadata, write_arrays
 from trine.core.errors import DataError
-from trine.core.seeding import Seeds
 from trine.core.sweep import Cell, CellResult
 from trine.dynamics.augmentation import agnostic_inputs, teacher_inputs
 from trine.dynamics.batches import Batches, Draw, gaussian_inputs, uniform_inputs
-from trine.dynamics.deep_specialisation import make_setting
 from trine.dynamics.initialise import (
     StudentOptions,
     TeacherOptions,
@@ -45,110 +33,16 @@ from trine.dynamics.initialise import (
 )
 from trine.dynamics.snapshots import Evaluation, Records
 from trine.dynamics.stack import Stack
+from trine.dynamics.stack_plan import Member, members_of, resolve_device
 from trine.dynamics.training import Descent, Diverged, train
 from trine.dynamics.two_layer import Setting, turn_signs_
 
-__all__ = ["Member", "members_of", "plan_stacks", "stack_size", "train_cell", "train_together"]
+__all__ = ["make_teacher_of", "train_cell", "train_together"]
 
-GIB = 2**30
-CACHE = 2.5 * 2**20
 CALIBRATION = 10_000
 SAVE_EVERY = 60.0  # seconds between checkpoints
 
 _logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Member:
-    """One network to train: a setting and a seed."""
-
-    setting: Setting
-    seed: int
-
-    @property
-    def seeds(self) -> Seeds:
-        """Its named generators."""
-        return Seeds(self.seed)
-
-
-def shape_of(setting: Setting) -> str:
-    """Settings with the same text can share a stack."""
-    plain = setting.model_dump(mode="json")
-    for name in (
-        "seeds", "first_seed", "teacher", "over", "student", "teacher_start", "student_start",
-        "signs", "augmentation", "label_noise",
-    ):  # fmt: skip
-        del plain[name]
-    del plain["descent"]["rate"], plain["data"]["std"], plain["data"]["distribution"]
-    plain["widths"] = [setting.teacher_architecture.widths, setting.student_architecture.widths]
-    return json.dumps(plain, sort_keys=True)
-
-
-def stack_size(setting: Setting, *, memory: float = GIB) -> int:
-    """How many networks to train together; see the module."""
-    item = 8 if setting.dtype == "float64" else 4
-    data = setting.data
-    numbers = data.samples * (setting.inputs + setting.outputs) + data.evaluation * setting.inputs
-    fitting = max(1, int(memory // (numbers * item)))
-    weights = setting.student_architecture.num_weights * item
-    if resolve_device(setting.device).type == "cuda":
-        return fitting
-    return min(fitting, max(4, min(32, int(CACHE // weights))))
-
-
-def plan_stacks(
-    settings: Sequence[Setting], seeds: Sequence[int], *, memory: float = GIB
-) -> list[Cell]:
-    """Settings times seeds as cells of `trine.core.sweep`, each a stack; the longest first.
-
-    Args:
-      settings: of any shapes.
-      seeds: the same for all.
-      memory: bytes of data a stack may hold.
-    """
-    shapes: dict[str, list[int]] = {}
-    for index, setting in enumerate(settings):
-        shapes.setdefault(shape_of(setting), []).append(index)
-    cells: list[tuple[float, Cell]] = []
-    for indices in shapes.values():
-        first = settings[indices[0]]
-        size = stack_size(first, memory=memory)
-        together = max(1, size // len(seeds))  # settings that are few seeds share a stack
-        for start in range(0, len(indices), together):
-            some = indices[start : start + together]
-            networks = [(index, seed) for index in some for seed in seeds]
-            parts = -(-len(networks) // size)
-            for part in np.array_split(np.arange(len(networks)), parts):
-                chosen = [networks[int(k)] for k in part]
-                cells.append((len(chosen) * work_of(first), _cell(settings, chosen)))
-    cells.sort(key=lambda pair: -pair[0])
-    return [cell for _, cell in cells]
-
-
-def work_of(setting: Setting) -> float:
-    """Floating-point operations of the training of one network."""
-    steps = setting.epochs * setting.steps_per_epoch
-    batch = setting.data.samples if setting.data.order == "full" else setting.descent.batch
-    return 6.0 * batch * setting.student_architecture.num_weights * steps
-
-
-def _cell(settings: Sequence[Setting], networks: Sequence[tuple[int, int]]) -> Cell:
-    used = sorted({index for index, _ in networks})
-    places = {index: place for place, index in enumerate(used)}
-    first = settings[used[0]]
-    parameters = {
-        "what": f"{first.label}",
-        "settings": [settings[index].text for index in used],
-        "networks": [[places[index], seed] for index, seed in networks],
-    }
-    return Cell(parameters, networks[0][1])
-
-
-def members_of(cell: Cell) -> list[Member]:
-    """The members of a cell of `plan_stacks`, in the order of the arrays."""
-    made = [json.loads(text) for text in cell.parameters["settings"]]
-    settings = [make_setting(str(values.pop("setup")), values) for values in made]
-    return [Member(settings[place], seed) for place, seed in cell.parameters["networks"]]
 
 
 def train_cell(cell: Cell, checkpoints: Path) -> CellResult:
@@ -170,13 +64,6 @@ def train_cell(cell: Cell, checkpoints: Path) -> CellResult:
     }
     place.unlink(missing_ok=True)
     return CellResult(values, records.arrays)
-
-
-def resolve_device(name: str) -> torch.device:
-    """`auto` is the GPU if there is one."""
-    if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
-    return torch.device(name)
 
 
 def train_together(members: Sequence[Member], checkpoint: Path | None = None) -> Records:
