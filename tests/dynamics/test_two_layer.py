@@ -194,12 +194,13 @@ def test_halving():
 
 
 def test_label_noise_has_the_size_asked_for():
-    setting = small(label_noise=0.5, data={"samples": 4000})
-    batches, _ = joint_training._data(
-        [Member(setting, 1), Member(small(data={"samples": 4000}), 1)]
-    )
+    with_noise = Member(small(label_noise=0.5, data={"samples": 4000}), 1)
+    without = Member(small(data={"samples": 4000}), 1)
+    batches, _ = joint_training._data([with_noise, without])
     batches.inputs()
-    noisy, clean = batches._targets
+    targets = batches._targets
+    assert targets is not None
+    noisy, clean = targets[0], targets[1]
     spread = clean.var(0).mean().sqrt()
     assert float((noisy - clean).std() / spread) == pytest.approx(0.5, rel=0.02)
 

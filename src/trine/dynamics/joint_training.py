@@ -1,7 +1,9 @@
 """Many networks of equal shape trained as one stack: the engine of sweeps and of P2's figures.
 
 Members of equal shape (see `stack_plan`) share a `Stack` and are trained by the same batched matrix
-products, so that a grid of settings times seeds costs little more than its arithmetic. A member's numbers do not depend on its company, rounding aside: teacher, data, order and start come
+products, so that a grid of settings times seeds costs little more than its arithmetic.
+
+A member's numbers do not depend on its company, rounding aside: teacher, data, order and start come
 from named streams of its own seed. If the loss of one stops being finite, the epoch is trained
 again without it from the epoch's start, and the others do not notice.
 """
