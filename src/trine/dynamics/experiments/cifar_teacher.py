@@ -111,14 +111,14 @@ PRESETS: Mapping[str, Preset] = {
         (32,) * 4, 16, 5_000, 500, 1, 3, (1, 2), _labels(6), _labels(2, 0.02), _outputs(8)
     ),
     "small": Preset(
-        (64,) * 4, 16, 25_000, 2_000, 2, 4, (1, 2), _labels(8), _labels(4, 0.02), _outputs(10)
+        (64,) * 4, 16, 25_000, 2_000, 1, 3, (1, 2), _labels(8), _labels(4, 0.02), _outputs(8)
     ),
     "paper": Preset(
         (64,) * 4, 32, 50_000, 10_000, 2, 8, (1, 2, 5, 10),
         _labels(60), _labels(20, 0.02), _outputs(60),
     ),
 }  # fmt: skip
-"""By name; `demo`, `quick` and `small` are made for one CPU core: seconds, 3 and 40 minutes."""
+"""By name; `demo`, `quick` and `small` are made for one CPU core: seconds, 3 and 25 minutes."""
 
 
 def experiment(context: ExperimentContext) -> Finding:
