@@ -1,0 +1,287 @@
+"""Is a node lucky *because* it was near? Change the start, train again, and look who wins.
+
+The student node nearest to a teacher node at the start is its *predicted winner*, the next one the
+*runner-up*. If nearness decides (Tian et al. 2019, section on lucky nodes), taking it away must
+take the win away, and giving it to another node must give the win to that one. For every teacher
+node of a layer, from the same data in the same order:
+
+    original    nothing changed
+    other data  nothing changed, but other inputs in another order: does the start alone decide?
+    redraw      incoming weights and bias of the predicted winner(s) drawn anew
+    swap        those of the predicted winner exchanged with those of another node: does the win go
+                with the incoming weights, or does it stay with the place (its fan-out weights)?
+    control     as redraw, for as many nodes that no teacher node predicts
+
+All students of a seed are trained together in one stack. What is counted: how often the winner of
+the original run wins again, how often the predicted winner and the runner-up win, and after a swap
+how often the win went along with the weights. Intervals resample seeds, whose teacher nodes share a
+student and are not independent.
+
+Letters: `m` teacher nodes and `n` student nodes of the layer, `K` networks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import polars as pl
+from numpy.typing import ArrayLike, NDArray
+
+from trine.core.errors import UsageError
+from trine.core.seeding import Seeds
+from trine.core.stats import Interval
+from trine.dynamics.measures.luck import initial_ranks
+from trine.dynamics.random_teacher import RandomTeacher, match_stacks
+from trine.dynamics.stack import Stack
+
+__all__ = [
+    "CONDITIONS",
+    "Case",
+    "Condition",
+    "change_starts",
+    "clustered_difference",
+    "clustered_share",
+    "make_cases",
+    "outcomes",
+    "run_counterfactuals",
+]
+
+Condition = Literal["original", "other data", "redraw", "swap", "control"]
+CONDITIONS: tuple[Condition, ...] = ("original", "other data", "redraw", "swap", "control")
+
+RESAMPLES = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One student of the stack.
+
+    Attributes:
+      condition: what was done to its start.
+      node: the teacher node in question; -1 where all are (`original`, `other data`).
+      touched: student nodes that were changed; for `swap` the predicted winner, then its partner.
+    """
+
+    condition: Condition
+    node: int = -1
+    touched: tuple[int, ...] = ()
+
+
+def make_cases(
+    nearness: ArrayLike, generator: np.random.Generator, *, alive: ArrayLike, top: int = 1
+) -> list[Case]:
+    """The students to train for one seed.
+
+    Args:
+      nearness: `[m, n]`, correlations at the start.
+      generator: chooses partners and controls.
+      alive: `[m]`, teacher nodes that are asked about.
+      top: how many of the nearest nodes are predicted winners and redrawn.
+
+    Raises:
+      UsageError: too few student nodes to choose others from.
+    """
+    near, living = np.asarray(nearness), np.asarray(alive, dtype=bool)
+    students = near.shape[1]
+    order = np.argsort(-near, axis=1, kind="stable")
+    taken = set(order[living, :top].ravel().tolist())  # predicted by some teacher node
+    cases = [Case("original"), Case("other data")]
+    for node in np.flatnonzero(living).tolist():
+        predicted = tuple(order[node, :top].tolist())
+        next_best = int(order[node, top]) if students > top else -1
+        free = [k for k in range(students) if k not in taken and k != next_best]
+        if len(free) < top:
+            raise UsageError(
+                f"{students} student nodes: {len(free)} are nobody's predicted winner",
+                accepted=f"at least {top}",
+                hint="a wider student (a larger over), or a smaller top",
+            )
+        partner = int(generator.choice(free))
+        others = tuple(sorted(generator.choice(free, top, replace=False).tolist()))
+        cases += [
+            Case("redraw", node, predicted),
+            Case("swap", node, (predicted[0], partner)),
+            Case("control", node, others),
+        ]
+    return cases
+
+
+def change_starts(
+    student: Stack, cases: Sequence[Case], layer: int, fresh: Callable[[int], Stack]
+) -> Stack:
+    """The students of the cases at their start, as a stack `[K]`.
+
+    Args:
+      student: one network at its start; stays as it is.
+      cases: what to change.
+      layer: hidden layer whose incoming weights are changed.
+      fresh: case number to a newly drawn student, from which rows are taken.
+    """
+    stack = student.select([0] * len(cases))
+    tensors = [stack.weights[layer], *([stack.biases[layer]] if stack.biases else [])]
+    for number, case in enumerate(cases):
+        if case.condition == "swap":
+            pair = list(case.touched)
+            for tensor in tensors:
+                tensor[number, pair] = tensor[number, pair[::-1]].clone()
+        elif case.touched:
+            other = fresh(number)
+            rows = list(case.touched)
+            drawn = [other.weights[layer], *([other.biases[layer]] if other.biases else [])]
+            for tensor, new in zip(tensors, drawn, strict=True):
+                tensor[number, rows] = new[0, rows].to(tensor)
+    return stack
+
+
+def outcomes(
+    cases: Sequence[Case],
+    initial: ArrayLike,
+    final: ArrayLike,
+    *,
+    alive: ArrayLike,
+    top: int = 1,
+) -> pl.DataFrame:
+    """Who won, case by case and teacher node by teacher node.
+
+    Args:
+      cases: of one seed, `original` among them.
+      initial: `[K, m, n]`, correlations at the start of each case.
+      final: at the end, likewise.
+      alive: `[m]`, teacher nodes that are asked about.
+      top: as in `make_cases`.
+
+    Returns:
+      Rows `condition`, `node`, `winner`, `best` (its correlation), `rank` (of the winner at the
+      start of this very case), `lucky` (whether a predicted winner won in the original run),
+      `again` (the original winner won), `predicted` (a predicted winner won), `runner_up`,
+      `carrier` (after a swap: the node that was given the predicted winner's weights won).
+    """
+    start, end = np.asarray(initial), np.asarray(final)
+    living = np.asarray(alive, dtype=bool)
+    base = next(n for n, case in enumerate(cases) if case.condition == "original")
+    order = np.argsort(-start[base], axis=1, kind="stable")  # [m, n]
+    winners = end.argmax(2)  # [K, m]
+    ranks = initial_ranks(start, end)
+    rows: list[dict[str, Any]] = []
+    for number, case in enumerate(cases):
+        for node in [case.node] if case.node >= 0 else np.flatnonzero(living).tolist():
+            winner = int(winners[number, node])
+            predicted = order[node, :top].tolist()
+            rows.append(
+                {
+                    "condition": case.condition,
+                    "node": node,
+                    "winner": winner,
+                    "best": float(end[number, node, winner]),
+                    "rank": int(ranks[number, node]),
+                    "lucky": int(winners[base, node]) in predicted,
+                    "again": winner == int(winners[base, node]),
+                    "predicted": winner in predicted,
+                    "runner_up": order.shape[1] > top and winner == int(order[node, top]),
+                    "carrier": case.condition == "swap" and winner == case.touched[1],
+                }
+            )
+    return pl.DataFrame(rows)
+
+
+def run_counterfactuals(
+    setting: RandomTeacher, number: int, *, layer: int = 0, top: int = 1
+) -> pl.DataFrame:
+    """All cases of one seed, trained together.
+
+    Args:
+      setting: teacher, student and training.
+      number: the seed.
+      layer: hidden layer in question.
+      top: how many of the nearest nodes are predicted winners.
+
+    Returns:
+      The rows of `outcomes`, with `seed`.
+    """
+    seeds = Seeds(number)
+    own = seeds.child("counterfactual", layer)
+    teacher, student = setting.teachers([seeds]), setting.students([seeds])
+    inputs = setting.evaluation_inputs([seeds])
+    before = match_stacks(teacher, student, inputs, layers=[layer])
+    alive = before.alive(0)[0].numpy()
+    cases = make_cases(
+        before.correlation[0][0].numpy(), own.generator("choice"), alive=alive, top=top
+    )
+    changed = change_starts(
+        student, cases, layer, lambda case: setting.students([own.child("redraw", case)])
+    )
+    # Data set 1 is the other one: same teacher, inputs and order from other streams.
+    source = [int(case.condition == "other data") for case in cases]
+    batches = setting.batches(teacher.select([0, 0]), [seeds, own.child("other data")], source)
+    same = [0] * len(cases)
+    initial = match_stacks(teacher, changed, inputs, same, layers=[layer]).correlation[0]
+    setting.train(changed, batches)
+    final = match_stacks(teacher, changed, inputs, same, layers=[layer]).correlation[0]
+    frame = outcomes(cases, initial.numpy(), final.numpy(), alive=alive, top=top)
+    return frame.with_columns(pl.lit(number).alias("seed"))
+
+
+def clustered_share(
+    hits: ArrayLike, clusters: ArrayLike, generator: np.random.Generator, *, level: float = 0.95
+) -> Interval:
+    """Share of hits, with a percentile interval by resampling whole clusters (seeds).
+
+    Args:
+      hits: `[k]`, 0 or 1.
+      clusters: `[k]`, the seed of each.
+      generator: draws the resamples.
+      level: of confidence.
+
+    Raises:
+      UsageError: nothing to count.
+    """
+    table = _counts(hits, clusters)
+    chosen = generator.integers(len(table), size=(RESAMPLES, len(table)))
+    return _interval(_ratio(table.sum(0)), _ratio(table[chosen].sum(1)), len(table), level)
+
+
+def clustered_difference(
+    first: ArrayLike,
+    first_clusters: ArrayLike,
+    second: ArrayLike,
+    second_clusters: ArrayLike,
+    generator: np.random.Generator,
+    *,
+    level: float = 0.95,
+) -> Interval:
+    """Share of hits in the first minus that in the second, the same seeds resampled in both.
+
+    Raises:
+      UsageError: different seeds, or nothing to count.
+    """
+    a, b = _counts(first, first_clusters), _counts(second, second_clusters)
+    names = [sorted(set(np.asarray(c).tolist())) for c in (first_clusters, second_clusters)]
+    if names[0] != names[1]:
+        raise UsageError(f"seeds {names[0]} and {names[1]}", accepted="the same in both")
+    chosen = generator.integers(len(a), size=(RESAMPLES, len(a)))
+    spread = _ratio(a[chosen].sum(1)) - _ratio(b[chosen].sum(1))
+    return _interval(_ratio(a.sum(0)) - _ratio(b.sum(0)), spread, len(a), level)
+
+
+def _counts(hits: ArrayLike, clusters: ArrayLike) -> NDArray[np.float64]:
+    """Hits and cases of each cluster, `[clusters, 2]`, in the order of their names."""
+    values, names = np.asarray(hits, dtype=np.float64), np.asarray(clusters)
+    if not len(values) or len(values) != len(names):
+        raise UsageError(f"{len(values)} outcomes of {len(names)} cases", accepted="at least one")
+    return np.array(
+        [[values[names == name].sum(), (names == name).sum()] for name in np.unique(names)]
+    )
+
+
+def _ratio(counts: NDArray[np.float64]) -> Any:
+    return counts[..., 0] / counts[..., 1]
+
+
+def _interval(estimate: Any, spread: Any, clusters: int, level: float) -> Interval:
+    if clusters < 2:  # one seed says nothing about spread
+        return Interval(float(estimate), float("nan"), float("nan"), level)
+    low, high = np.quantile(spread, [(1 - level) / 2, (1 + level) / 2])
+    return Interval(float(estimate), float(low), float(high), level)
