@@ -24,7 +24,7 @@ of one layer are alike; with few layers it is rough.
 
 from __future__ import annotations
 
-import logging
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -34,6 +34,7 @@ import polars as pl
 from numpy.typing import NDArray
 from scipy import stats
 
+from trine.core.artifacts import read_metadata
 from trine.core.errors import UsageError
 from trine.core.seeding import Seeds
 from trine.core.tables import Column, Table
@@ -54,9 +55,9 @@ __all__ = [
     "exact_interval",
     "layer_bootstrap",
     "shipped_arrays",
+    "shipped_results",
+    "with_overrides",
 ]
-
-_logger = logging.getLogger(__name__)
 
 POOLED = "pooled"
 """The layer's name in rows that pool several layers."""
@@ -72,6 +73,11 @@ Audited = Sequence[tuple[Network, Mapping[str, Place]]]
 def shipped_arrays() -> Path:
     """The file with the BatchNorm arrays of our own VGGs, which comes with the package."""
     return Path(__file__).with_name("data") / "vgg_bn.safetensors"
+
+
+def shipped_results() -> list[dict[str, Any]]:
+    """How the networks of `shipped_arrays` were trained: `result.json` of each, in their order."""
+    return json.loads(read_metadata(shipped_arrays())["results"])
 
 
 def audit(

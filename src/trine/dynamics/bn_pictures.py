@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from trine.core.figures import Palette, house_style
 from trine.dynamics.bn_audit import POOLED
 
-__all__ = ["ROLE_PALETTE", "bias_histograms", "negative_fractions"]
+__all__ = ["ROLE_PALETTE", "bias_histograms", "layer_profile", "negative_fractions"]
 
 ROLE_PALETTE = Palette(
     ("before_relu", "before_addition", "after_relu_or_linear", "before_smooth_relu", "unknown")
@@ -57,9 +57,8 @@ def bias_histograms(frame: pl.DataFrame, title: str, *, columns: int = 3) -> Fig
             axes.tick_params(labelsize=8)
         for axes in grid[:, 0]:
             axes.set_ylabel("channels", fontsize=9)
-        figure.supxlabel(
-            "BatchNorm bias (output units; end bins hold what lies beyond)", fontsize=9
-        )
+        for place in range(columns):  # the lowest one drawn in each column
+            grid[(len(names) - 1 - place) // columns, place].set_xlabel("bias", fontsize=9)
         figure.suptitle(title, fontweight="bold", fontsize=11, x=0.01, ha="left")
         handles = [
             figure.axes[0].bar([0], [0], color=ROLE_PALETTE.colour(role), label=_words(role))
@@ -79,14 +78,13 @@ def negative_fractions(frame: pl.DataFrame, title: str) -> Figure:
     pooled = frame.filter(pl.col("layer") == POOLED, pl.col("role") != "all")
     names = list(pooled["name"].unique(maintain_order=True))
     roles = [role for role in ROLE_PALETTE.labels if role in set(pooled["role"])]
-    spread = np.linspace(-0.2, 0.2, len(roles)) if len(roles) > 1 else np.zeros(1)
     with house_style():
         figure = Figure(figsize=(7.4, 0.34 * len(names) + 1.7), layout="constrained")
         axes = figure.add_subplot()
-        for offset, role in zip(spread, roles, strict=True):
+        for role in roles:
             mine = pooled.filter(pl.col("role") == role)
             x = mine["negative_fraction"].to_numpy()
-            y = np.array([names.index(name) for name in mine["name"]]) + offset
+            y = np.array([_height(pooled, names, name, role) for name in mine["name"]])
             # A bootstrap interval may lie beside its estimate by a rounding error.
             ends = np.abs(np.stack([x - mine["low"].to_numpy(), mine["high"].to_numpy() - x]))
             axes.errorbar(
@@ -100,6 +98,48 @@ def negative_fractions(frame: pl.DataFrame, title: str) -> Figure:
         axes.set_xlabel("share of negative BatchNorm biases (bars: 95 %, bootstrap over layers)")
         axes.set_title(title)
         figure.legend(loc="outside lower center", ncols=3, fontsize=8)
+    return figure
+
+
+def _height(pooled: pl.DataFrame, names: list[str], name: str, role: str) -> float:
+    """Where a dot stands: at its network's place, the network's roles a little apart."""
+    present = set(pooled.filter(pl.col("name") == name)["role"])
+    mine = [r for r in ROLE_PALETTE.labels if r in present]
+    return names.index(name) + 0.2 * (mine.index(role) - (len(mine) - 1) / 2)
+
+
+def layer_profile(frame: pl.DataFrame, title: str, *, columns: int = 3) -> Figure:
+    """The fraction of negative biases of each layer, in the order of the network.
+
+    Args:
+      frame: rows of single layers of an audit, one network after the other.
+      title: the finding.
+      columns: of the grid, one pair of axes a network.
+    """
+    names = list(frame["name"].unique(maintain_order=True))
+    columns = min(columns, len(names))
+    rows = math.ceil(len(names) / columns)
+    with house_style():
+        figure = Figure(figsize=(3.1 * columns + 0.4, 2.0 * rows + 0.7), layout="constrained")
+        grid = figure.subplots(rows, columns, squeeze=False, sharey=True)
+        for axes in grid.flat[len(names) :]:
+            axes.set_visible(False)
+        for name, axes in zip(names, grid.flat, strict=False):
+            mine = frame.filter(pl.col("name") == name)
+            y = mine["negative_fraction"].to_numpy()
+            ends = np.abs(np.stack([y - mine["low"].to_numpy(), mine["high"].to_numpy() - y]))
+            x = np.arange(1, len(y) + 1)
+            colour = ROLE_PALETTE.colour("before_relu")
+            axes.errorbar(x, y, yerr=ends, color=colour, marker="o", markersize=4, linewidth=1.2)
+            axes.axhline(0.5, color="#444444", linewidth=1, linestyle="--")
+            axes.set_title(name, fontsize=8)
+            axes.tick_params(labelsize=8)
+            axes.set_ylim(-0.03, 1.03)
+        for place in range(columns):
+            grid[(len(names) - 1 - place) // columns, place].set_xlabel("layer", fontsize=9)
+        for axes in grid[:, 0]:
+            axes.set_ylabel("negative share", fontsize=9)
+        figure.suptitle(title, fontweight="bold", fontsize=11, x=0.01, ha="left")
     return figure
 
 
