@@ -136,6 +136,7 @@ class RunConfig(Config):
       epochs: of training.
       dtype: precision.
       device: `auto` is the GPU if there is one.
+      memory_limit_gib: refuse data that need more in one process, GiB.
       network: biases, slope, BatchNorm.
       data: inputs.
       descent: training.
@@ -154,6 +155,7 @@ class RunConfig(Config):
     epochs: int = Field(default=40, ge=1)
     dtype: Literal["float32", "float64"] = "float32"
     device: Literal["auto", "cpu", "cuda"] = "auto"
+    memory_limit_gib: float = Field(default=8.0, gt=0)
     network: NetworkConfig = NetworkConfig()
     data: DataConfig = DataConfig()
     descent: DescentConfig = DescentConfig()
