@@ -62,6 +62,7 @@ class Everything(nn.Module):
         "after_relu": ("after_relu_or_linear", None),
         "sigmoid": ("unknown", "sigmoid"),
         "two_ways": ("unknown", "add and relu"),
+        "shortcut": ("after_relu_or_linear", None),
         "last": ("after_relu_or_linear", "output"),
     }
 
@@ -99,6 +100,8 @@ class Everything(nn.Module):
         x = torch.sigmoid(n["sigmoid"](x))
         y = n["two_ways"](x)
         x = functional.relu(y) + y
+        y = n["shortcut"](x)
+        x = self.fc(y) + y
         return n["last"](self.fc(x))
 
 

@@ -72,9 +72,15 @@ def roles_of_module(module: nn.Module, example: Tensor | None = None) -> dict[st
 
 
 def _place(operations: Iterable[str]) -> Place:
-    """One place from all operations that take a layer's output; of different kinds: unknown."""
+    """One place from all operations that take a layer's output.
+
+    Where they are of different kinds the place is unknown, with one exception: an output that is
+    used as it is and also feeds a shortcut past what follows is linear.
+    """
     names = sorted(set(operations))
     roles = {_role(name) for name in names}
+    if roles == {"before_addition", "after_relu_or_linear"}:
+        roles = {"after_relu_or_linear"}
     role = roles.pop() if len(roles) == 1 else "unknown"
     return Place(role, " and ".join(names))
 
