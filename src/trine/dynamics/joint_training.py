@@ -14,6 +14,7 @@ import json
 import logging
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +40,7 @@ from trine.dynamics.stack_plan import Member, members_of, resolve_device
 from trine.dynamics.training import Descent, Diverged, train
 from trine.dynamics.two_layer import Setting, turn_signs_
 
-__all__ = ["make_teacher_of", "train_cell", "train_together"]
+__all__ = ["make_teacher_of", "seconds_per_step", "train_cell", "train_together"]
 
 CALIBRATION = 10_000
 SAVE_EVERY = 60.0  # seconds between checkpoints
@@ -99,6 +100,39 @@ def train_together(members: Sequence[Member], checkpoint: Path | None = None) ->
             state.student = held
             state.drop(error.network, error.step)
     return state.records
+
+
+def seconds_per_step(members: Sequence[Member], *, budget: float = 0.4) -> float:
+    """Measured wall-clock seconds of one step of one network, trained in this company.
+
+    Args:
+      members: of equal shape; they are trained for about `budget` seconds on small data.
+      budget: seconds.
+    """
+    marks = [4 * 2**k for k in range(10)]
+    small: list[Member] = []
+    for member in members:
+        data, batch = member.setting.data, member.setting.descent.batch
+        most = data.samples if data.order == "full" else max(4096, batch)
+        steps = {"samples": min(data.samples, most), "steps_per_epoch": marks[-1], "evaluation": 2}
+        if data.order != "full":
+            steps["order"] = "replacement"
+        shorter = {"data": data.model_copy(update=steps), "epochs": 1}
+        small.append(Member(member.setting.model_copy(update=shorter), member.seed))
+    student = _State.fresh(small).student
+    batches, _ = _data(small)
+    first: tuple[int, float] | None = None
+    last = (0, 0.0)
+    # A rate that diverges takes as long as one that does not.
+    descent = replace(_descent(small), rate=1e-6)
+    for point in train(student, batches, descent, epochs=1, marks=marks):
+        now = time.perf_counter()
+        last = (point.step, now)
+        first = first or last
+        if point.step > first[0] and now - first[1] > budget:
+            break
+    assert first is not None
+    return (last[1] - first[1]) / ((last[0] - first[0]) * len(members))
 
 
 class _State:

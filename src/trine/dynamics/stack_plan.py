@@ -24,7 +24,16 @@ from trine.core.sweep import Cell
 from trine.dynamics.deep_specialisation import make_setting
 from trine.dynamics.two_layer import Setting
 
-__all__ = ["GIB", "Member", "members_of", "plan_stacks", "resolve_device", "shape_of", "stack_size"]
+__all__ = [
+    "GIB",
+    "Member",
+    "data_bytes",
+    "members_of",
+    "plan_stacks",
+    "resolve_device",
+    "shape_of",
+    "stack_size",
+]
 
 GIB = 2**30
 CACHE = 2.5 * 2**20
@@ -56,13 +65,21 @@ def shape_of(setting: Setting) -> str:
     return json.dumps(plain, sort_keys=True)
 
 
-def stack_size(setting: Setting, *, memory: float = GIB) -> int:
-    """How many networks to train together; see the module."""
-    item = 8 if setting.dtype == "float64" else 4
+def data_bytes(setting: Setting) -> int:
+    """Memory of the training and evaluation data of one network that shares them with none."""
     data = setting.data
     numbers = data.samples * (setting.inputs + setting.outputs) + data.evaluation * setting.inputs
-    fitting = max(1, int(memory // (numbers * item)))
-    weights = setting.student_architecture.num_weights * item
+    return numbers * _item(setting)
+
+
+def _item(setting: Setting) -> int:
+    return 8 if setting.dtype == "float64" else 4
+
+
+def stack_size(setting: Setting, *, memory: float = GIB) -> int:
+    """How many networks to train together; see the module."""
+    fitting = max(1, int(memory // data_bytes(setting)))
+    weights = setting.student_architecture.num_weights * _item(setting)
     if resolve_device(setting.device).type == "cuda":
         return fitting
     return min(fitting, max(4, min(32, int(CACHE // weights))))
