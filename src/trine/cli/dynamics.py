@@ -39,6 +39,120 @@ def _needs_torch(what: str) -> None:
 
 
 @app.command()
+def run(
+    setup: Annotated[
+        str, typer.Argument(help="deep, deep-large or two-layer: whose defaults hold.")
+    ] = "deep",
+    teacher: Annotated[
+        str | None,
+        typer.Option(help="Hidden widths of the teacher.  [default: 10-15-20-25 for deep]"),
+    ] = None,
+    over: Annotated[
+        float | None, typer.Option(help="Student width over teacher width.  [default: 10]")
+    ] = None,
+    student: Annotated[
+        str | None, typer.Option(help="Hidden widths of the student, instead of --over.")
+    ] = None,
+    inputs: Annotated[
+        int | None, typer.Option(help="Input dimension d.  [default: 20 for deep]")
+    ] = None,
+    outputs: Annotated[
+        int | None, typer.Option(help="Output dimension c.  [default: 100 for deep]")
+    ] = None,
+    seeds: Annotated[
+        int | None, typer.Option(help="How many seeds.  [default: 8 for deep]")
+    ] = None,
+    first_seed: Annotated[
+        int | None, typer.Option(help="The first seed.  [default: 0 for deep]")
+    ] = None,
+    epochs: Annotated[int | None, typer.Option(help="Of training.  [default: 40 for deep]")] = None,
+    samples: Annotated[
+        int | None, typer.Option(help="Training samples.  [default: 100000 for deep]")
+    ] = None,
+    std: Annotated[
+        float | None,
+        typer.Option(help="Standard deviation of the inputs.  [default: 10 for deep]"),
+    ] = None,
+    rate: Annotated[
+        float | None, typer.Option(help="Learning rate.  [default: 0.05 for deep]")
+    ] = None,
+    batch: Annotated[int | None, typer.Option(help="Batch size.  [default: 64 for deep]")] = None,
+    loss: Annotated[
+        str | None,
+        typer.Option(help="mean, half_sum or cross_entropy.  [default: mean for deep]"),
+    ] = None,
+    batch_norm: Annotated[
+        str | None, typer.Option(help="none, before_relu or after_relu.  [default: none]")
+    ] = None,
+    device: Annotated[
+        str | None, typer.Option(help="auto (the GPU if there is one), cpu, cuda.  [default: auto]")
+    ] = None,
+    config: Annotated[
+        Path | None, typer.Option("--config", help="A TOML file with any of these and more.")
+    ] = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="One value by its dotted name, e.g. data.fresh=true."),
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Show the configuration and sizes; compute nothing.")
+    ] = False,
+    runs: RootOption = None,
+    directory: RunOption = None,
+    workers: WorkersOption = 0,
+    as_json: JsonOption = False,
+) -> None:
+    """Train students on a random teacher and say which nodes became which, and how lucky they were.
+
+    Example: trine dynamics run deep --teacher 10-15-20-25 --over 10 --seeds 8
+    """
+    given = {
+        "teacher": teacher, "over": over, "student": student, "inputs": inputs, "outputs": outputs,
+        "seeds": seeds, "first_seed": first_seed, "epochs": epochs, "data.samples": samples,
+        "data.std": std, "descent.rate": rate, "descent.batch": batch, "descent.loss": loss,
+        "network.batch_norm": batch_norm, "device": device,
+    }  # fmt: skip
+    from trine.dynamics.config import load_run_config
+
+    resolved = load_run_config(setup, config, settings or [], given)
+    _needs_torch("run")
+    from trine.dynamics.deep import plan
+    from trine.dynamics.deep import run as train
+
+    if dry_run:
+        _show(plan(resolved, root=runs, directory=directory), as_json)
+        return
+    from trine.core.executors import make_executor
+    from trine.dynamics.run_report import layer_table
+
+    done, result = train(
+        resolved,
+        root=runs,
+        directory=directory,
+        executor=make_executor(workers),
+        progress=make_progress(),
+        say=say,
+    )
+    title = f"Teacher {result['teacher']}, student {result['student']}, {result['seeds']} seeds"
+    emit(
+        result,
+        as_json=as_json,
+        tables=[layer_table(result["layers"], title)],
+        text=f"report: {done.report}\nanimation: {result['animation']}",
+    )
+
+
+def _show(facts: dict[str, Any], as_json: bool) -> None:
+    import polars as pl
+
+    from trine.core.tables import Column, Table
+
+    rows = [{"name": name, "value": str(value)} for name, value in facts.items()]
+    columns = [Column("name"), Column("value", highlight=True)]
+    emit(facts, as_json=as_json, tables=[Table(pl.DataFrame(rows), columns=columns)])
+
+
+@app.command()
 def reproduce(
     experiments: Annotated[
         list[str] | None,

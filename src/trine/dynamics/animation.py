@@ -108,8 +108,8 @@ def write_animation(path: Path, reel: Reel, place: int = 0) -> Path:
     title = f"{config.setup}: teacher {config.teacher}, student {config.student_architecture.label}"
     caption = (
         f"Seed {reel.seeds[place]}, {config.data.evaluation:,} evaluation samples. A row is a "
-        "teacher node, a column a student node; each winner stands under its teacher node's row "
-        "on the diagonal, the others to the right."
+        "teacher node, a column a student node. The winners, left of the line, stand in the order "
+        "of their teacher nodes, so that a diagonal appears; the others are to the right."
     )
     document = animation_document(reel.snapshots, place)
     return write_text(path, render_animation(title, document, caption))

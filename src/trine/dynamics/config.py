@@ -21,7 +21,7 @@ from typing import Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from trine.core.config import Config, load_config, make_config
+from trine.core.config import Config, load_config, make_config, to_plain
 from trine.core.errors import ConfigError, UsageError
 from trine.dynamics.architecture import Architecture, BatchNormPlace, parse_widths
 
@@ -33,6 +33,7 @@ __all__ = [
     "RunConfig",
     "StudentConfig",
     "TeacherConfig",
+    "flat_settings",
     "load_run_config",
     "make_run_config",
 ]
@@ -376,3 +377,14 @@ def from_json(text: str) -> RunConfig:
 def to_json(config: RunConfig) -> str:
     """All values that make one training, seeds left out, for the name of a cell."""
     return config.recipe.model_dump_json(exclude_defaults=True)
+
+
+def flat_settings(config: RunConfig) -> dict[str, object]:
+    """Every setting by its dotted name, those that are not set left out."""
+    flat: dict[str, object] = {}
+    for name, value in to_plain(config).items():
+        if isinstance(value, dict):
+            flat |= {f"{name}.{inner}": more for inner, more in value.items()}
+        else:
+            flat[name] = value
+    return flat

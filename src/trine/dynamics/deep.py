@@ -22,18 +22,19 @@ from pathlib import Path
 from typing import Any
 
 from trine.core.artifacts import read_json, write_json, write_text
+from trine.core.config import config_hash
 from trine.core.errors import UsageError
 from trine.core.executors import Executor
 from trine.core.progress import Progress
-from trine.core.runs import Run, open_run
+from trine.core.runs import Run, open_run, runs_root
 from trine.core.stats import summarise
-from trine.dynamics.config import RunConfig
+from trine.dynamics.config import RunConfig, flat_settings
 from trine.dynamics.films import Reel, shoot, stack_size
 from trine.dynamics.results import correlation_frame, layer_results
 from trine.dynamics.training import Diverged, effective_step
 from trine.dynamics.trial import Moments, moments
 
-__all__ = ["PULL_SAMPLES", "memory_gib", "run"]
+__all__ = ["PULL_SAMPLES", "film_moments", "memory_gib", "plan", "run"]
 
 _logger = logging.getLogger(__name__)
 
@@ -97,6 +98,34 @@ def run(
             raise
         result = _finish(opened, reel)
     return opened, result
+
+
+def plan(
+    config: RunConfig, *, root: Path | None = None, directory: Path | None = None
+) -> dict[str, Any]:
+    """What a run would do: every setting, and sizes; for `--dry-run`.
+
+    Args:
+      config: what would be trained.
+      root: where run directories are kept.
+      directory: this run's directory, instead of a named one under `root`.
+    """
+    steps, seeds = config.steps_per_epoch * config.epochs, config.seeds
+    weights = config.student_architecture.num_weights
+    # A forward pass and the two products of the backward pass: 2 operations a weight each.
+    work = 6 * weights * config.descent.batch * steps * seeds
+    name = f"dynamics-run-{config.label}-{config_hash(config)}"
+    return {
+        **flat_settings(config),
+        "student widths": config.student_architecture.label,
+        "student weights": weights,
+        "steps a student": steps,
+        "seeds trained together": stack_size(config),
+        "snapshots": film_moments(config).count,
+        "operations": f"{work:.2g}",
+        "GiB a process": round(memory_gib(config), 3),
+        "run_dir": str(directory or runs_root(root) / name),
+    }
 
 
 def memory_gib(config: RunConfig) -> float:

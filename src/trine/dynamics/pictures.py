@@ -38,7 +38,7 @@ ROLE_PALETTE = Palette(("winner", "other"))
 OVER_PALETTE = Palette(("over 10", "over 5", "over 2", "over 1"))
 """The same layer, role or over-parameterisation has the same colour in every figure."""
 
-PANEL = (3.0, 2.7)  # inches
+PANEL = (2.3, 2.35)  # inches; a page is about ten wide
 
 
 def _panels(count: int, rows: int = 1, *, share_y: bool = True) -> tuple[Figure, list[list[Axes]]]:

@@ -11,6 +11,7 @@ from trine.core.report import Picture, Section, picture, write_report
 from trine.core.runs import Run
 from trine.core.tables import Column, Table, save_table
 from trine.dynamics.animation import write_animation
+from trine.dynamics.config import flat_settings
 from trine.dynamics.films import Reel
 from trine.dynamics.pictures import (
     correlation_curves,
@@ -144,7 +145,7 @@ def write_run_report(run: Run, reel: Reel, result: dict[str, Any]) -> None:
         "revision": run.info.revision or "unknown",
         **run.info.libraries,
         "CPU seconds": f"{reel.cpu_seconds:.0f}",
-        **_settings(reel),
+        **flat_settings(reel.config),
     }
     write_report(run.report, section.title, [section], summary=_summary(result), facts=facts)
 
@@ -178,15 +179,3 @@ def _notes(result: dict[str, Any]) -> list[str]:
         "student steps per CPU second, snapshots included.",
         "A number is missing where all nodes of a layer are dead or there is one seed only.",
     ]
-
-
-def _settings(reel: Reel) -> dict[str, object]:
-    from trine.core.config import to_plain
-
-    flat: dict[str, object] = {}
-    for name, value in to_plain(reel.config).items():
-        if isinstance(value, dict):
-            flat |= {f"{name}.{inner}": more for inner, more in value.items()}
-        else:
-            flat[name] = value
-    return flat
