@@ -179,6 +179,17 @@ def test_a_missing_file(tmp_path: Path) -> None:
         read_checkpoint(tmp_path / "nothing.pt")
 
 
+def test_a_file_that_may_not_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "mine.pt").write_bytes(b"x")
+
+    def deny(self: Path, mode: str = "r") -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "open", deny)
+    with pytest.raises(DataError, match=r"cannot read .*mine\.pt: Permission denied"):
+        read_checkpoint(tmp_path / "mine.pt")
+
+
 def test_a_checkpoint_without_batchnorm(tmp_path: Path) -> None:
     torch.save(nn.Linear(2, 2).state_dict(), tmp_path / "linear.pt")
     with pytest.raises(DataError, match=r"no BatchNorm layer among 2 arrays.*instead of vgg16"):

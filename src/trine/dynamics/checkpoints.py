@@ -190,8 +190,13 @@ def _numbers(value: Any) -> NDArray[np.float64]:
 def _read(path: Path) -> dict[str, Any]:
     if not path.is_file():
         raise DataError(f"no file {path}", accepted=_ACCEPTED, hint="check the path")
-    with path.open("rb") as file:
-        head = file.read(16)
+    try:
+        with path.open("rb") as file:
+            head = file.read(16)
+    except OSError as error:
+        raise DataError(
+            f"cannot read {path}: {error.strerror}", hint="check its permissions"
+        ) from error
     if not head:
         raise _broken(path, "it is empty")
     if head.startswith(b"PK"):
