@@ -206,3 +206,89 @@ def reproduce(
         tables=[summary_table(outcomes)],
         text=f"{total:.0f} s in all; report: {run.report}",
     )
+
+
+@app.command()
+def sweep(
+    config: Annotated[Path, typer.Argument(help="A TOML file: base, axes, seeds.")],
+    seeds: Annotated[
+        int | None, typer.Option(help="How many seeds.  [default: the file's, else 32]")
+    ] = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="One value by its dotted name, e.g. base.epochs=20."),
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Show sizes and stacks; compute nothing.")
+    ] = False,
+    runs: RootOption = None,
+    directory: RunOption = None,
+    workers: WorkersOption = 0,
+    as_json: JsonOption = False,
+) -> None:
+    """Train a grid of settings times seeds, networks of equal shape together; resumable.
+
+    Example: trine dynamics sweep configs/dynamics/two-layer-small.toml
+    """
+    _needs_torch("sweep")
+    from trine.core.config import load_config
+    from trine.dynamics.sweep_runs import SweepConfig, describe
+    from trine.dynamics.sweep_runs import sweep as run_sweep
+
+    resolved = load_config(SweepConfig, config, settings or [], {"seeds": seeds})
+    if dry_run:
+        _show(describe(resolved), as_json)
+        return
+    import polars as pl
+
+    from trine.core.executors import make_executor
+    from trine.core.tables import Table
+
+    done, document = run_sweep(
+        resolved,
+        root=runs,
+        directory=directory,
+        executor=make_executor(workers),
+        progress=make_progress(),
+        say=say,
+    )
+    rows = Table(pl.DataFrame(document["rows"], infer_schema_length=None))
+    emit(document, as_json=as_json, tables=[rows], text=f"report: {done.report}")
+
+
+@app.command("audit-bn")
+def audit_bn(
+    checkpoints: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="CHECKPOINT...",
+            help="PyTorch state dict, safetensors or .npz files; or the word: shipped.",
+        ),
+    ] = None,
+    torchvision: Annotated[
+        list[str] | None,
+        typer.Option(help="A torchvision model whose weights are here, e.g. vgg16_bn."),
+    ] = None,
+    role: Annotated[
+        list[str] | None,
+        typer.Option(help="PATTERN=ROLE where names do not tell, e.g. '*.bn3=before_addition'."),
+    ] = None,
+    runs: RootOption = None,
+    directory: RunOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Count negative biases of the BatchNorm layers in checkpoints, by what follows each layer.
+
+    Example: trine dynamics audit-bn shipped
+    """
+    from trine.dynamics.bn_report import run_audit
+
+    run, document, tables = run_audit(
+        checkpoints or [],
+        torchvision=torchvision or [],
+        roles=role or [],
+        root=runs,
+        directory=directory,
+        say=say,
+    )
+    emit(document, as_json=as_json, tables=tables, text=f"report: {run.report}")
