@@ -345,9 +345,10 @@ def _judge(
     chance = float(bottom["chance"][0])
     because = (
         f"{setting}, log10 loss at the end against random tickets [95 %]: winners "
-        f"{_text(winners)}, fan-out {_text(found['fan-out'])}, influence "
-        f"{_text(found['influence'])}; rescaled winners against a fresh start {_text(fresh)}; share of the initially nearest nodes of "
-        f"layer 0 in a ticket: {shares}, chance {chance:.2f}."
+        f"{_text(winners)}, fan-out {_text(found['fan-out'])}, "
+        f"influence {_text(found['influence'])}; rescaled winners against a fresh start "
+        f"{_text(fresh)}; share of the initially nearest nodes of layer 0 in a ticket: {shares}, "
+        f"chance {chance:.2f}."
     )
     return verdict, because
 
@@ -374,8 +375,9 @@ def loss_figure(curves: pl.DataFrame) -> Figure:
                 axes.axhline(wide.mean(), color="#000000", linestyle=":", linewidth=1)
                 axes.set_title(f"{setting}, {title}", fontsize=10)
                 axes.set_xlabel("step of the second training")
-                axes.set_xscale("symlog", linthresh=50)
-                axes.legend(loc="lower left", fontsize=8)
+                axes.set_xscale("symlog", linthresh=100)
+                axes.set_xlim(0, None)
+                axes.legend(loc="upper right", fontsize=8)
             panels[row][0].set_ylabel("log10 evaluation loss")
     return figure
 
