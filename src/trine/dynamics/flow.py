@@ -32,6 +32,7 @@ from torch import Tensor
 
 from trine.core.errors import UsageError
 from trine.dynamics.identity import augmented, with_one, without_batch_norm
+from trine.dynamics.products import product
 from trine.dynamics.stack import Stack
 from trine.dynamics.training import Diverged
 
@@ -70,25 +71,26 @@ def averaged_velocity(teacher: Stack, student: Stack, inputs: Tensor) -> Velocit
     _check(teacher, student)
     seen, shown = teacher.forward(inputs), student.forward(inputs)
     depth, size = student.architecture.depth, inputs.shape[1]
-    eye = torch.eye(student.architecture.outputs, dtype=student.dtype, device=student.device)
-    above = own = eye.expand(student.count, -1, -1)  # H*_l and H_l
+    above: Tensor | None = None  # H*_l; None for the identity, at the output
+    own: Tensor | None = None  # H_l
     found: Velocity = []
     for layer in range(depth, -1, -1):
         below = with_one(shown.post[layer - 1] if layer else inputs, student)
         below_star = with_one(seen.post[layer - 1] if layer else inputs, teacher)
         weight, weight_star = augmented(student, layer), augmented(teacher, layer)
-        overlap = below.transpose(1, 2) @ below / size  # L_{l-1}
-        overlap_star = below_star.transpose(1, 2) @ below / size  # (L*_{l-1})^T
-        down, down_star = own @ weight, above @ weight_star
-        moved = down_star @ overlap_star - down @ overlap
+        overlap = product(below.transpose(1, 2), below)  # L_{l-1} and (L*_{l-1})^T, times B
+        overlap_star = product(below_star.transpose(1, 2), below)
+        down = weight if own is None else product(own, weight)
+        down_star = weight_star if above is None else product(above, weight_star)
+        moved = product(down_star, overlap_star).sub_(product(down, overlap)).div_(size)
         # The last row belongs to the node that is always 1, which learns nothing.
         found.insert(0, moved[:, : student.weights[layer].shape[1]])
         if layer:
-            gate = with_one(shown.gate(layer - 1), student)
+            gate = with_one(shown.gate(layer - 1), student).transpose(1, 2)
             gate_star = with_one(seen.gate(layer - 1), teacher)
             up = weight.transpose(1, 2)
-            own = (up @ down) * (gate.transpose(1, 2) @ gate / size)
-            above = (up @ down_star) * (gate.transpose(1, 2) @ gate_star / size)
+            own = product(up, down).mul_(product(gate, gate.transpose(1, 2)).div_(size))
+            above = product(up, down_star).mul_(product(gate, gate_star).div_(size))
     return found
 
 
@@ -108,7 +110,7 @@ def exact_velocity(teacher: Stack, student: Stack, inputs: Tensor) -> Velocity:
     residual = teacher.forward(inputs).output - shown.output
     belows = [inputs, *shown.post]
     return [
-        direction.transpose(1, 2) @ with_one(below, student) / inputs.shape[1]
+        product(direction.transpose(1, 2), with_one(below, student)).div_(inputs.shape[1])
         for direction, below in zip(student.directions(shown, residual), belows, strict=True)
     ]
 
