@@ -99,6 +99,7 @@ def shoot(
     when: Callable[[RunConfig], Moments] = moments,
     pull_samples: int = 0,
     keep_diverged: bool = False,
+    stack: int | None = None,
 ) -> list[Reel]:
     """The films of several configurations, each with its own seeds.
 
@@ -111,11 +112,12 @@ def shoot(
       when: moments of the snapshots.
       pull_samples: see `Trial.film`.
       keep_diverged: a stack whose loss is not finite ends its film instead of raising.
+      stack: seeds that are trained together; by default `stack_size`.
 
     Raises:
       Diverged: a loss that is not finite; what was written before stays.
     """
-    groups = [_cells(config, when(config), pull_samples) for config in configs]
+    groups = [_cells(c, when(c), pull_samples, stack or stack_size(c)) for c in configs]
     cells = [cell for group in groups for cell in group]
     work = partial(_film_cell, directory=directory, keep_diverged=keep_diverged)
     total = sum(c.epochs * len(group) for c, group in zip(configs, groups, strict=True))
@@ -125,8 +127,7 @@ def shoot(
     return [_reel(c, group, directory) for c, group in zip(configs, groups, strict=True)]
 
 
-def _cells(config: RunConfig, when: Moments, pull_samples: int) -> list[Cell]:
-    size = stack_size(config)
+def _cells(config: RunConfig, when: Moments, pull_samples: int, size: int) -> list[Cell]:
     seeds = list(config.all_seeds)
     cells: list[Cell] = []
     for start in range(0, len(seeds), size):
