@@ -1,0 +1,187 @@
+"""Changed starts: what is changed, who won, and how shares are counted."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import polars as pl
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from trine.core.errors import UsageError
+from trine.core.seeding import Seeds
+from trine.dynamics.architecture import Architecture
+from trine.dynamics.counterfactual import (
+    Case,
+    change_starts,
+    clustered_difference,
+    clustered_share,
+    make_cases,
+    outcomes,
+    run_counterfactuals,
+)
+from trine.dynamics.initialise import make_student
+from trine.dynamics.random_teacher import RandomTeacher, evaluation_loss, match_stacks
+
+SHAPE = Architecture(4, (8, 6), 3)
+SMALL = RandomTeacher(
+    Architecture(6, (3,), 20), over=6, std=5.0, samples=6_000, epochs=1, batch=32, evaluation=1_000
+)
+
+
+def generator() -> np.random.Generator:
+    return np.random.default_rng(0)
+
+
+def nearness(teachers: int = 3, students: int = 12, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).uniform(-1, 1, (teachers, students))
+
+
+@given(st.integers(1, 4), st.integers(10, 16), st.integers(1, 2), st.integers(0, 2**31))
+def test_cases_touch_the_nodes_that_they_say(
+    teachers: int, students: int, top: int, seed: int
+) -> None:
+    near = nearness(teachers, students, seed)
+    cases = make_cases(near, generator(), alive=np.ones(teachers), top=top)
+    order = np.argsort(-near, axis=1)
+    predicted = set(order[:, :top].ravel().tolist())
+    assert [c.condition for c in cases[:2]] == ["original", "other data"]
+    assert len(cases) == 2 + 3 * teachers
+    for case in cases[2:]:
+        mine, runner_up = order[case.node, :top].tolist(), order[case.node, top]
+        if case.condition == "redraw":
+            assert list(case.touched) == mine
+        elif case.condition == "swap":
+            assert case.touched[0] == mine[0]
+            assert case.touched[1] not in {*predicted, runner_up}
+        else:
+            assert len(set(case.touched)) == top
+            assert not {*predicted, runner_up} & set(case.touched)
+
+
+def test_dead_teacher_nodes_are_not_asked_about() -> None:
+    cases = make_cases(nearness(), generator(), alive=[True, False, True])
+    assert {case.node for case in cases} == {-1, 0, 2}
+
+
+def test_a_student_without_other_nodes_is_refused() -> None:
+    with pytest.raises(UsageError, match="nobody's predicted winner"):
+        make_cases(np.eye(3), generator(), alive=np.ones(3))
+
+
+def test_starts_are_changed_in_their_rows_only() -> None:
+    student = make_student(SHAPE, Seeds(0))
+    other = make_student(SHAPE, Seeds(1))
+    cases = [Case("original"), Case("redraw", 0, (5, 2)), Case("swap", 0, (1, 4))]
+    changed = change_starts(student, cases, 1, lambda _: other)
+    for layer in (0, 2):
+        for number in range(3):
+            torch.testing.assert_close(changed.weights[layer][number], student.weights[layer][0])
+    before, after = student.weights[1][0], changed.weights[1]
+    bias, biases = student.biases[1][0], changed.biases[1]
+    torch.testing.assert_close(after[0], before)
+    same = [0, 1, 3, 4]
+    torch.testing.assert_close(after[1, same], before[same])
+    torch.testing.assert_close(after[1, [2, 5]], other.weights[1][0, [2, 5]])
+    torch.testing.assert_close(biases[1, [2, 5]], other.biases[1][0, [2, 5]])
+    torch.testing.assert_close(after[2], before[[0, 4, 2, 3, 1, 5]])
+    torch.testing.assert_close(biases[2], bias[[0, 4, 2, 3, 1, 5]])
+
+
+def test_outcomes_by_hand() -> None:
+    start = np.array([[0.9, 0.5, 0.1, 0.0], [0.0, 0.2, 0.8, 0.3]])
+    swapped = start[:, [3, 1, 2, 0]]  # node 0's weights are now at 3
+    initial = np.stack([start, start, swapped])
+    cases = [Case("original"), Case("redraw", 0, (0,)), Case("swap", 0, (0, 3))]
+    final = np.zeros((3, 2, 4))
+    final[0, 0, 0] = final[0, 1, 3] = 0.9  # the nearest wins node 0, another one node 1
+    final[1, 0, 1] = 0.8  # the runner-up takes over
+    final[2, 0, 3] = 0.7  # the win goes with the weights
+    found = outcomes(cases, initial, final, alive=[True, True])
+    assert found["condition"].to_list() == ["original", "original", "redraw", "swap"]
+    assert found["lucky"].to_list() == [True, False, True, True]
+    assert found["again"].to_list() == [True, True, False, False]
+    assert found["predicted"].to_list() == [True, False, False, False]
+    assert found["runner_up"].to_list() == [False, True, True, False]
+    assert found["carrier"].to_list() == [False, False, False, True]
+    assert found["winner"].to_list() == [0, 3, 1, 3]
+    assert found["rank"].to_list() == [0, 1, 1, 0]  # at 3, the weights are the nearest again
+    assert found["best"].to_list() == [0.9, 0.9, 0.8, 0.7]
+
+
+def test_share_and_interval_of_clusters() -> None:
+    hits = [1] * 8 + [0] * 2
+    whole = clustered_share(hits, [0] * 5 + [1] * 5, generator())
+    assert whole.estimate == 0.8
+    assert (whole.low, whole.high) == (0.6, 1.0)  # the two seeds have shares 1 and .6
+    each = clustered_share(hits, list(range(10)), generator())
+    assert 0.4 < each.low < 0.8 < each.high <= 1
+    one = clustered_share([1, 0], [3, 3], generator())
+    assert one.estimate == 0.5
+    assert math.isnan(one.low)
+    with pytest.raises(UsageError, match="0 outcomes"):
+        clustered_share([], [], generator())
+
+
+def test_difference_of_shares_resamples_the_same_seeds() -> None:
+    seeds = np.repeat(np.arange(6), 4)
+    base = np.arange(24) % 4 < np.repeat([0, 1, 2, 3, 3, 2], 4)
+    more = np.minimum(base + (np.arange(24) % 4 == 3), 1)  # one more hit of four in every seed
+    found = clustered_difference(more, seeds, base, seeds, generator())
+    assert found.estimate == pytest.approx(0.25)
+    assert [found.low, found.high] == pytest.approx([0.25, 0.25])
+    with pytest.raises(UsageError, match="the same in both"):
+        clustered_difference([1, 0], [0, 1], [1, 0], [0, 2], generator())
+
+
+def test_counterfactuals_share_their_data_and_take_the_win_away() -> None:
+    frame = pl.concat([run_counterfactuals(SMALL, seed) for seed in range(3)])
+    original = frame.filter(pl.col("condition") == "original")
+    assert original["again"].all()
+    assert len(frame) == 3 * 3 * 5  # seeds, teacher nodes, conditions
+    lucky = frame.filter(pl.col("lucky"))
+    redrawn = lucky.filter(pl.col("condition") == "redraw")["again"].to_numpy().mean()
+    control = lucky.filter(pl.col("condition") == "control")["again"].to_numpy().mean()
+    assert redrawn < control
+    assert original["best"].to_numpy().mean() > 0.8
+
+
+def test_the_same_seed_gives_the_same_counterfactuals() -> None:
+    first, second = (run_counterfactuals(SMALL, 1) for _ in range(2))
+    assert first.equals(second)
+
+
+def test_the_original_is_what_training_alone_gives() -> None:
+    """A network trained in a stack of cases, and the same one trained by itself."""
+    seeds = [Seeds(2)]
+    teacher, student = SMALL.teachers(seeds), SMALL.students(seeds)
+    SMALL.train(student, SMALL.batches(teacher, seeds))
+    alone = match_stacks(teacher, student, SMALL.evaluation_inputs(seeds))
+    frame = run_counterfactuals(SMALL, 2).filter(pl.col("condition") == "original")
+    np.testing.assert_allclose(frame["best"], alone.best(0)[0].numpy(), atol=1e-4)
+    assert frame["winner"].to_list() == alone.winners(0)[0].tolist()
+
+
+def test_matching_and_loss_of_many_networks_are_those_of_each() -> None:
+    seeds = [Seeds(0), Seeds(1)]
+    teachers, students = SMALL.teachers(seeds), SMALL.students(seeds)
+    inputs = SMALL.evaluation_inputs(seeds)
+    source = [1, 0] * 10
+    many = students.select(source)
+    matching = match_stacks(teachers, many, inputs, source)
+    loss = evaluation_loss(teachers, many, inputs, source)
+    for network in (0, 17):
+        place = source[network]
+        part = inputs[place : place + 1]
+        one = match_stacks(teachers.select([place]), students.select([place]), part)
+        torch.testing.assert_close(
+            matching.correlation[0][network], one.correlation[0][0], atol=1e-6, rtol=0
+        )
+        error = (
+            teachers.select([place]).forward(part).output
+            - students.select([place]).forward(part).output
+        )
+        assert loss[network].item() == pytest.approx(error.double().square().mean().item())
