@@ -205,8 +205,11 @@ def values(first: Nodes, second: Nodes) -> tuple[Array, Array, Array]:
       first: n nodes.
       second: m nodes, of the same slope, on the same inputs.
     """
+    return _values(first, second, _moments(first, second))
+
+
+def _values(first: Nodes, second: Nodes, m: _Moments) -> tuple[Array, Array, Array]:
     slope, rest = first.slope, 1 - first.slope
-    m = _moments(first, second)
     b, c = _bias(first)[:, :, None], _bias(second)[:, None, :]
     inner = _inner(first, second)
     mixed = inner * m.on_other + b * m.ramp_other + inner * m.on + c * m.ramp
@@ -221,21 +224,31 @@ def pulls(first: Nodes, second: Nodes) -> Array:
 
     By Stein's lemma E[x g(x)] = s^2 E[grad g]: each G is a combination of w_j and w'_j'.
     """
+    own, other, constant = _pull_parts(first, second, _moments(first, second))
+    vector = own[..., None] * first.weight[:, :, None, :]
+    vector = vector + other[..., None] * second.weight[:, None, :, :]
+    return np.concatenate([vector, constant[..., None]], 3)
+
+
+def _pull_parts(first: Nodes, second: Nodes, m: _Moments) -> tuple[Array, Array, Array]:
+    """Coefficients of w_j and w'_j' in G, and its last entry; `[R, n, m]` each."""
     slope, rest = first.slope, 1 - first.slope
-    m = _moments(first, second)
     b, c = _bias(first)[:, :, None], _bias(second)[:, None, :]
-    inner = _inner(first, second)
-    along_own = slope * rest * m.edge + rest**2 * m.at_edge
-    along_other = slope**2 + slope * rest * m.on_other + slope * rest * m.on + rest**2 * m.both
+    own = slope * rest * m.edge + rest**2 * m.at_edge
+    other = slope**2 + slope * rest * (m.on_other + m.on) + rest**2 * m.both
     # E[1_a a'] = c P(a > 0) + cov(a, a') times the density of a at 0.
     p = np.maximum(first.spread, LEAST)[:, :, None]
-    linear = c * m.on + inner / p * _density(b / p)
+    linear = c * m.on + _inner(first, second) / p * _density(b / p)
     constant = slope**2 * c + slope * rest * (m.ramp_other + linear) + rest**2 * m.gated
-    vector = first.std**2 * (
-        along_own[..., None] * first.weight[:, :, None, :]
-        + along_other[..., None] * second.weight[:, None, :, :]
-    )
-    return np.concatenate([vector, constant[..., None]], 3)
+    return first.std**2 * own, first.std**2 * other, constant
+
+
+def _summed_pulls(overlap: Array, first: Nodes, second: Nodes, m: _Moments) -> Array:
+    """Sum over j' of overlap_jj' G_jj', `[R, n, d + 1]`, without G."""
+    own, other, constant = _pull_parts(first, second, m)
+    vector = (overlap * own).sum(2)[:, :, None] * first.weight
+    vector = vector + (overlap * other) @ second.weight
+    return np.concatenate([vector, (overlap * constant).sum(2)[:, :, None]], 2)
 
 
 def _nodes(stack: Stack, std: float) -> Nodes:
@@ -278,12 +291,12 @@ def kernel_velocity(teacher: Stack, student: Stack, std: float = 1.0) -> Velocit
         cast("Array", cast("Any", s.weights[1].detach().cpu().double().numpy()))
         for s in (student, teacher)
     )  # [R, c, n], [R, c, m]
-    cross, mean, mean_star = values(mine, seen)
-    own = values(mine, mine)[0]
+    to_teacher, to_self = _moments(mine, seen), _moments(mine, mine)
+    cross, mean, mean_star = _values(mine, seen, to_teacher)
+    own = _values(mine, mine, to_self)[0]
     up = v.transpose(0, 2, 1)
-    overlap_star, overlap = up @ v_star, up @ v  # A and B
-    lower = np.einsum("rjm,rjmk->rjk", overlap_star, pulls(mine, seen))
-    lower -= np.einsum("rji,rjik->rjk", overlap, pulls(mine, mine))
+    lower = _summed_pulls(up @ v_star, mine, seen, to_teacher)  # weighted by A
+    lower -= _summed_pulls(up @ v, mine, mine, to_self)  # and by B
     upper = v_star @ cross.transpose(0, 2, 1) - v @ own
     if student.biases:
         gap = (teacher.biases[1] - student.biases[1]).detach().cpu().double()
