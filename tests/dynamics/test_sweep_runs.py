@@ -158,6 +158,12 @@ def test_wrong_configs_are_one_clear_line(values, words: str):
     assert words in str(caught.value) and "\n" not in str(caught.value)
 
 
+def test_a_teacher_that_cannot_be_is_told_before_anything_begins(tmp_path: Path):
+    grid = config(base={**BASE, "outputs": 200})  # 200 rows of 3 weights of 5 values each
+    with pytest.raises(UserError, match="too few directions"):
+        sweep(grid, directory=tmp_path / "run")
+
+
 def test_a_wrong_key_in_a_file_names_the_file(tmp_path: Path):
     path = tmp_path / "sweep.toml"
     path.write_text("seed = 3\n")

@@ -42,8 +42,8 @@ from trine.core.sweep import Cell
 from trine.core.sweep import sweep as sweep_cells
 from trine.dynamics.deep_specialisation import make_setting
 from trine.dynamics.joint_results import Outcome, node_frame, read_outcomes, summary_frame
-from trine.dynamics.joint_training import seconds_per_step, train_cell
-from trine.dynamics.stack_plan import GIB, data_bytes, members_of, plan_stacks, shape_of
+from trine.dynamics.joint_training import make_teacher_of, seconds_per_step, train_cell
+from trine.dynamics.stack_plan import GIB, Member, data_bytes, members_of, plan_stacks, shape_of
 from trine.dynamics.two_layer import Setting
 
 __all__ = ["SweepConfig", "describe", "settings_of", "sweep"]
@@ -213,6 +213,8 @@ def sweep(
         say(f"computed before: {run.directory}")
         return run, read_json(result)
     facts = describe(config)
+    for setting in {s.teacher_text: s for s in settings}.values():
+        make_teacher_of(Member(setting, config.first_seed))  # a grid too coarse is told at once
     with run:
         cells = plan_stacks(settings, config.all_seeds, memory=config.memory_gib * GIB)
         chosen = executor or SerialExecutor()

@@ -105,6 +105,12 @@ class Setting(SpecialisationOptions, RunConfig):
         plain.pop("first_seed", None)
         return json.dumps({**plain, "setup": self.setup}, sort_keys=True)
 
+    @property
+    def teacher_text(self) -> str:
+        """What the teacher depends on, its seed left out; settings with one text share teachers."""
+        parts = self.model_dump(mode="json", include={"teacher_start", "network", "data"})
+        return json.dumps([self.teacher_architecture.widths, parts], sort_keys=True)
+
 
 class TwoLayerSetting(TwoLayerConfig, Setting):
     """One configuration of the two-layer sweep (spec 7.5)."""

@@ -1,0 +1,162 @@
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+
+from trine.dynamics.experiments import EXPERIMENTS, deep_l_shape, success_rate, two_layer_cells
+from trine.dynamics.experiments import evaluation_loss as f10
+from trine.dynamics.experiments import l_shape as f8
+from trine.dynamics.experiments.base import ExperimentContext
+from trine.dynamics.experiments.two_layer_cells import SCALES, Grid
+from trine.dynamics.joint_results import read_outcomes
+from trine.dynamics.specialisation_pictures import MOST_POINTS, l_shape_figure
+
+TINY = Grid(4, (1, 3), (0.0, 1.0), 2, 3)
+
+
+@pytest.fixture
+def tiny(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(SCALES, "demo", {"l-shape": TINY, "success": TINY})  # pyright: ignore[reportArgumentType] (a dict behind a Mapping)
+    variants = success_rate.Variants(6, (1, 2), 1.0, 2, 1, (0.5,))
+    monkeypatch.setitem(success_rate.VARIANTS, "demo", variants)  # pyright: ignore[reportArgumentType] (the same)
+
+
+@pytest.mark.usefixtures("tiny")
+def test_f8_f9_f10_train_the_same_networks_once(tmp_path: Path, monkeypatch):
+    found = {
+        "F8": f8.experiment(ExperimentContext(tmp_path / "F8", scale="demo")),
+    }
+
+    def never(cell, checkpoints):
+        assert "two-layer-6" in str(cell.parameters["what"]), "only the variants are new"
+        return train(cell, checkpoints)
+
+    train = two_layer_cells.train_cell
+    monkeypatch.setattr(two_layer_cells, "train_cell", never)
+    found["F9"] = success_rate.experiment(ExperimentContext(tmp_path / "F9", scale="demo"))
+    found["F10"] = f10.experiment(ExperimentContext(tmp_path / "F10", scale="demo"))
+    for name, finding in found.items():
+        assert finding.verdict in ("holds", "holds in part", "does not hold", "not tested")
+        assert finding.seeds == 2 and finding.settings["steps"] == 3000
+        assert len(finding.figures) == 1 and "<svg" in finding.figures[0].svg
+        assert (tmp_path / name / "tables").is_dir() and (tmp_path / name / "figures").is_dir()
+    shape = found["F8"].tables[0].frame
+    assert shape["students"].to_list() == [8, 24, 8, 24]  # 2 seeds, 4 and 12 student nodes
+    matched = found["F9"].tables[0].frame
+    assert len(matched) == 4 and (matched["matched"] <= 4).all()
+    variants = found["F9"].tables[2].frame
+    assert set(variants["variant"]) == {
+        "plain", "label noise 0.5", "augmented at teacher boundaries",
+        "augmented, teacher-agnostic",
+    }  # fmt: skip
+    losses = found["F10"].tables[0].frame
+    assert losses.filter(pl.col("over") == 1)["gain"].to_list() == [0.0, 0.0]
+
+
+def test_f11(tmp_path: Path, monkeypatch):
+    values = {
+        "teacher": "3-4", "over": 2, "inputs": 5, "outputs": 6, "epochs": 3, "snapshots": [1],
+        "data": {"samples": 1000, "evaluation": 500}, "descent": {"schedule": [[2, 0.5]]},
+    }  # fmt: skip
+    plan = deep_l_shape.Plan(values, 2)
+    monkeypatch.setitem(deep_l_shape.SCALES, "demo", plan)  # pyright: ignore[reportArgumentType] (a dict behind a Mapping)
+    finding = deep_l_shape.experiment(ExperimentContext(tmp_path / "F11", scale="demo"))
+    assert finding.tables[0].frame["layer"].to_list() == [0, 1]
+    assert len(finding.tables[1].frame) == 2 * 3
+    assert "layer 0" in finding.because and "<svg" in finding.figures[0].svg
+
+
+def test_the_register_leads_here():
+    for name, module in (("F8", f8), ("F9", success_rate), ("F10", f10), ("F11", deep_l_shape)):
+        assert EXPERIMENTS[name].place == f"{module.__name__}:experiment"
+
+
+def test_scales_are_the_papers_where_they_say_so():
+    success = SCALES["paper"]["success"]
+    assert (success.nodes, success.seeds, success.epochs) == (20, 32, 100)
+    assert len(success.settings) == 24 and len(SCALES["paper"]["l-shape"].settings) == 12
+    assert deep_l_shape.SCALES["paper"].setting.student_architecture.hidden[-1] == 1250
+
+
+def _frame(**columns) -> pl.DataFrame:
+    return pl.DataFrame(columns)
+
+
+def test_the_verdict_of_f8_follows_the_numbers():
+    def judged(floor: float, decades: float):
+        return f8._judge(
+            _frame(
+                decay=[0.0, 0.0], over=[1.0, 10.0], unmatched=[3, 5],
+                floor_share=[0.0, floor], decades=[0.0, decades],
+            )
+        )[0]  # fmt: skip
+
+    assert judged(0.95, 2.0) == "holds"
+    assert judged(0.5, 0.6) == "holds in part"
+    assert judged(0.5, 0.1) == "does not hold"
+    nothing = _frame(decay=[0.0], over=[10.0], unmatched=[0], floor_share=[np.nan], decades=[1.0])
+    assert f8._judge(nothing)[0] == "not tested"
+
+
+def test_the_verdict_of_f9_follows_the_numbers():
+    def judged(early: float, gain: float):
+        order = _frame(
+            decay=[1.0, 1.0], over=[1.0, 10.0], early_strong=[early] * 2, early_weak=[0.5] * 2,
+            end_strong=[1.0] * 2, end_weak=[0.5] * 2, gain=[0.0, gain], gain_se=[0.0, 0.5],
+            seeds=[8, 8],
+        )  # fmt: skip
+        return success_rate._judge(order)[0]
+
+    assert judged(0.9, 3.0) == "holds"
+    assert judged(0.9, 0.9) == "holds in part"  # below two standard errors
+    assert judged(0.4, 0.0) == "does not hold"
+
+
+def test_the_order_of_learning_by_hand():
+    nodes = _frame(
+        decay=[1.0] * 4, over=[1.0, 1.0, 2.0, 2.0], seed=[1, 2, 1, 2], epoch=[9] * 4,
+        matched_95=[1, 2, 2, 4],
+    )  # fmt: skip
+    success = _frame(
+        decay=[1.0] * 12, over=[1.0] * 6 + [2.0] * 6, epoch=[0, 0, 5, 5, 9, 9] * 2,
+        teacher_node=[1, 2] * 6, rate=[0.0, 0.0, 1.0, 0.0, 1.0, 0.5, 0.0, 0.0, 1.0, 0.5, 1.0, 1.0],
+    )  # fmt: skip
+    found = success_rate.order_table(nodes, success)
+    assert found["early_strong"].to_list() == [1.0, 1.0]
+    assert found["early_weak"].to_list() == [0.0, 0.5]
+    assert found["end_weak"].to_list() == [0.5, 1.0]
+    assert found["gain"].to_list() == [0.0, 1.5]  # by seed: 2 - 1 and 4 - 2
+    assert found["gain_se"][1] == pytest.approx(0.5)
+
+
+def test_the_loss_table_pairs_seeds():
+    losses = _frame(
+        decay=[1.0] * 8, over=[1.0] * 4 + [2.0] * 4, seed=[1, 1, 2, 2] * 2, epoch=[0, 9] * 4,
+        evaluation_loss=[1.0, 1e-2, 1.0, 1e-4, 1.0, 1e-3, 1.0, 1e-5],
+        training_loss=[0.0] * 8,
+    )  # fmt: skip
+    found = f10.loss_table(losses)
+    assert found["log10_loss"].to_list() == pytest.approx([-3.0, -4.0])
+    assert found["gain"].to_list() == pytest.approx([0.0, -1.0])
+    assert found["gain_se"].to_list() == pytest.approx([0.0, 0.0])
+    assert f10._judge(found)[0] == "holds"
+
+
+def test_a_large_cloud_of_points_is_thinned():
+    many = MOST_POINTS * 3
+    frame = _frame(
+        decay=[1.0] * many, over=[1.0] * many, best=np.linspace(0, 1, many),
+        influence=np.linspace(0, 1, many),
+    )  # fmt: skip
+    figure = l_shape_figure(frame)
+    points = figure.axes[0].collections[0].get_offsets()
+    assert len(np.asarray(points)) <= MOST_POINTS
+
+
+def test_missing_cells_are_said(tmp_path: Path):
+    from trine.core.errors import DataError
+    from trine.dynamics.stack_plan import plan_stacks
+
+    with pytest.raises(DataError, match="run the sweep again"):
+        read_outcomes(plan_stacks(TINY.settings, [1]), tmp_path)
