@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import polars as pl
@@ -21,6 +22,7 @@ from trine.dynamics.counterfactual import (
     clustered_share,
     make_cases,
     outcomes,
+    predictors,
     run_counterfactuals,
 )
 from trine.dynamics.initialise import make_student
@@ -147,6 +149,26 @@ def test_counterfactuals_share_their_data_and_take_the_win_away() -> None:
     control = lucky.filter(pl.col("condition") == "control")["again"].to_numpy().mean()
     assert redrawn < control
     assert original["best"].to_numpy().mean() > 0.8
+
+
+def test_predictors_by_hand() -> None:
+    near = [[0.9, 0.8, 0.0, 0.0]]
+    overlap = [[-1.0, 1.0, 0.0, 0.0]]  # of two that are about as near, the second is pulled
+    found = predictors(near, overlap, [[0, 1, 0, 0]])
+    assert found["rank_nearness"].tolist() == [1]
+    assert found["rank_overlap"].tolist() == [0]
+    assert found["rank_both"].tolist() == [0]
+    equal = predictors([[0.5, 0.5]], [[2.0, 2.0]], [[0, 1]])
+    assert equal["rank_both"].tolist() == [0]  # constants are no reason to divide by zero
+
+
+def test_predictors_are_known_for_the_original_of_a_top_layer() -> None:
+    frame = run_counterfactuals(SMALL, 0)
+    original = frame.filter(pl.col("condition") == "original")
+    assert original["rank_nearness"].to_list() == original["rank"].to_list()
+    assert frame["rank_both"].null_count() == len(frame) - len(original)
+    deep = replace(SMALL, teacher=Architecture(6, (3, 4), 20), samples=320)
+    assert run_counterfactuals(deep, 0)["rank_both"].null_count() == 3 * 5
 
 
 def test_the_same_seed_gives_the_same_counterfactuals() -> None:
