@@ -18,7 +18,7 @@ how often the win went along with the weights. Intervals resample seeds, whose t
 student and are not independent.
 
 Nearness is not all: of two nodes that are equally near, the one whose fan-out weights agree more
-with the teacher node's is pulled harder (beta* of spec 2; at the top hidden layer it is v_j . v*_j').
+with the teacher node's is pulled harder (beta* of spec 2; v_j . v*_j' at the top hidden layer).
 `predictors` says how well nearness, this overlap and both together foresee the winner.
 
 Letters: `m` teacher nodes and `n` student nodes of the layer, `K` networks.
