@@ -291,6 +291,9 @@ def test_the_audit_is_the_same_every_time() -> None:
     assert audit_frame(audited).equals(audit_frame(audited, Seeds(0)))
     assert not audit_frame(audited).equals(audit_frame(audited, Seeds(1)))
     assert bias_frame(audited).height == 35
+    whole, by_role = audit_frame(audited)[-2:].to_dicts()
+    assert (whole["role"], by_role["role"]) == ("all", "before_relu")
+    assert (whole["low"], whole["high"]) == (by_role["low"], by_role["high"])
     assert set(audit_frame(audited)["role"]) <= {"all", *ROLES}
 
 

@@ -156,7 +156,8 @@ def audit_frame(audited: Audited, seeds: Seeds | None = None) -> pl.DataFrame:
         roles = [role for role in ROLES if any(p.role == role for p in places.values())]
         for role in ("all", *roles):
             chosen = [n for n in network.layers if role in ("all", places[n.layer].role)]
-            generator = seeds.generator("bn-audit", network.name, role)
+            # One stream for all roles: rows of the same layers have the same interval.
+            generator = seeds.generator("bn-audit", network.name)
             rows.append(_pooled_row(network.name, role, chosen, generator))
     return pl.DataFrame(rows, infer_schema_length=None)
 
