@@ -92,14 +92,14 @@ def write_run_report(run: Run, reel: Reel, result: dict[str, Any]) -> None:
     pictures = [
         _saved(
             run, "correlations", curves,
-            correlation_curves(curves, "Student nodes become teacher nodes"),
+            correlation_curves(curves, "Best correlation of teacher nodes"),
             f"Best correlation of each teacher node that is alive with any student node, on "
             f"{result['evaluation_samples']:,} evaluation samples. Mean over {count} seeds; "
             "band: one standard error over seeds.",
         ),
         _saved(
             run, "initial_ranks", nodes,
-            rank_histograms(nodes, result["layers"], "Winners were near at the start"),
+            rank_histograms(nodes, result["layers"], "Where winners ranked at the start"),
             f"Living teacher nodes of {count} seeds together. p: share of 10,000 renumberings of "
             "student nodes whose mean rank is as low.",
         ),

@@ -372,7 +372,9 @@ def step_figure(frame: pl.DataFrame, title: str) -> Figure:
             axes.set_title(layer, fontsize=10)
         grid[0][0].set_ylabel("best correlation, mean\nover living teacher nodes")
         handles, labels = grid[0][0].get_legend_handles_labels()
-        figure.legend(handles, labels, loc="outside lower center", ncols=6, fontsize=8)
+        figure.legend(
+            handles, labels, loc="outside lower center", ncols=6, fontsize=8, handlelength=3
+        )
         figure.suptitle(title, fontsize=11, fontweight="bold")
     return figure
 

@@ -53,7 +53,7 @@ def experiment(context: ExperimentContext) -> Finding:
     save_table(table, context.directory / "tables", "final")
     save_table(rises, context.directory / "tables", "rises")
     figures = context.directory / "figures"
-    compared = compared_correlations(frame, "over", "Wider students find more teacher nodes")
+    compared = compared_correlations(frame, "over", "Best correlation by student width")
     curves = frame.filter(pl.col("over") == label(widest.config))
     own = correlation_curves(curves, f"Student {widest.config.student_architecture.label}")
     scale = DEEP_SCALES[context.scale]
