@@ -160,6 +160,7 @@ def deep_l_shape_figure(frame: pl.DataFrame, *, threshold: float = 0.95) -> Figu
                 part = frame.filter((pl.col("layer") == layer) & (pl.col("epoch") == epoch))
                 part = part.with_columns(pl.col("influence") / pl.col("influence").max())
                 _scatter(axis, part, threshold, OVER.colour("over 1"))
+                axis.set_ylim(0, 1.05)
                 if row == 0:
                     axis.set_title(f"epoch {epoch}" if epoch else "start")
                 if row == len(layers) - 1:

@@ -7,10 +7,11 @@ from typing import Any
 
 import polars as pl
 
+from trine.core.artifacts import write_text
 from trine.core.figures import save_figure
 from trine.core.report import Section, picture, write_report
 from trine.core.runs import Run
-from trine.core.tables import Column, Table, save_table
+from trine.core.tables import Column, Table, save_table, to_csv
 from trine.dynamics.joint_results import Outcome, loss_frame, success_frame
 from trine.dynamics.specialisation_pictures import matched_figure
 from trine.dynamics.two_layer import Setting
@@ -52,11 +53,12 @@ def write_sweep_report(
       document: facts of the sweep.
     """
     names = list(axes(outcomes[0].member.setting))
-    save_table(Table(nodes, "One row a network, snapshot and layer"), run.tables, "networks")
-    save_table(
-        Table(success_frame(outcomes, axes), "Success by teacher node"), run.tables, "success"
-    )
-    save_table(Table(loss_frame(outcomes, axes), "Loss over epochs"), run.tables, "losses")
+    for name, frame in (
+        ("networks", nodes),
+        ("success", success_frame(outcomes, axes)),
+        ("losses", loss_frame(outcomes, axes)),
+    ):
+        write_text(run.tables / f"{name}.csv", to_csv(Table(frame)))  # too long to be read as text
     summary = Table(
         rows,
         "At the end of training, mean over seeds",
