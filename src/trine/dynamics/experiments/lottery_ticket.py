@@ -44,6 +44,9 @@ CLAIM = (
     "recalled, a target to test)."
 )
 
+EARLY = 200
+"""Step at which the table also compares tickets with controls: who is faster, not only better."""
+
 DEEP, TWO_LAYERS = "deep", "two layers"
 
 
@@ -213,8 +216,7 @@ def _ticket_rows(
         }  # fmt: skip
         if condition != "wide student":
             control = "fresh" if "rescaled" in str(condition) else "random"
-            # A short training has not come to the later marks.
-            early = max((mark for mark in plan.marks if mark < last), default=last)
+            early = max((mark for mark in plan.marks if mark <= min(EARLY, last)), default=last)
             row["early_step"] = early
             for key, step in (("early", early), ("end", last)):
                 found = _difference(curves, str(setting), str(condition), control, step, seeds)
