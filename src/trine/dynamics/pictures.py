@@ -14,6 +14,7 @@ import numpy as np
 import polars as pl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, MaxNLocator, NullLocator
 from numpy.typing import NDArray
 
@@ -109,21 +110,21 @@ def correlation_curves(frame: pl.DataFrame, title: str) -> Figure:
                     linewidth=width,
                 )  # fmt: skip
             last = rows.filter(pl.col("epoch") == rows["epoch"].max())
-            final = summarise(last["mean_alive"].drop_nans()) if last.height else None
+            living = last["mean_alive"].drop_nans()
             dead = int(last["dead"].sum())
-            value = "" if final is None else f" {final.mean:.4f}"
+            value = f" {summarise(living).mean:.4f}" if len(living) else ""
             died = f"; {dead} dead" if dead else ""
             axes.set_title(f"L{layer}:{value}{died}", fontsize=10)
             axes.set_ylim(min(0.0, axes.get_ylim()[0]), 1.02)
         grid[0][0].set_ylabel("best correlation")
         seeds = frame["seed"].n_unique()
         figure.suptitle(f"{title} ({seeds} seeds)", fontsize=11, fontweight="bold")
-        handles = [
-            grid[0][0].plot([], [], color="#444444", linestyle=style, label=name)[0]
-            for name, style in (
-                ("largest over teacher nodes", ":"), ("mean", "-"), ("smallest", "--"),
-            )
+        kinds: list[tuple[str, Any]] = [
+            ("largest over teacher nodes", ":"), ("mean", "-"), ("smallest", "--"),
         ]  # fmt: skip
+        handles = [
+            Line2D([], [], color="#444444", linestyle=dash, label=name) for name, dash in kinds
+        ]
         figure.legend(handles=handles, loc="outside lower center", ncols=3, fontsize=8)
     return figure
 
@@ -242,7 +243,8 @@ def rank_histograms(frame: pl.DataFrame, layers: Sequence[dict[str, Any]], title
             colour = LAYER_PALETTE.colour(f"L{layer}")
             axes.hist(mine["initial_rank"].to_numpy(), bins=[*bins], color=colour)
             axes.axvline(row["initial_rank_chance"], color="#222222", linestyle="--", linewidth=1)
-            axes.axvline(row["initial_rank_mean"], color="#222222", linewidth=1.4)
+            if mine.height:
+                axes.axvline(row["initial_rank_mean"], color="#222222", linewidth=1.4)
             axes.set_title(
                 f"L{layer}: mean {row['initial_rank_mean']:.1f} of {students}\n"
                 f"p = {row['initial_rank_p']:.1g}",

@@ -267,9 +267,24 @@ class Trial:
             ended = round(point.epoch) if point.ends_epoch else None
             if point.step in when.steps or ended in when.epochs:
                 wanted = ended is None or ended in PULL_EPOCHS or ended == self.config.epochs
-                yield self.snapshot(point, pull_samples if wanted else 0)
+                shot = self.snapshot(point, pull_samples if wanted else 0)
+                self._check(shot)
+                yield shot
             if point.ends_epoch:
                 each_epoch(point)
+
+    def _check(self, shot: Snapshot) -> None:
+        # The last step of all may be the one that goes too far, and no training loss tells of it.
+        broken = np.flatnonzero(~np.isfinite(shot.evaluation_loss))
+        if len(broken):
+            rate = self.config.descent.rate
+            raise Diverged(
+                f"the loss of seed {self.seeds[broken[0]]} is not finite after step {shot.step} "
+                f"(learning rate {rate:g})",
+                hint=f"try a learning rate of {rate / 4:.2g}; what was written before is kept",
+                network=int(broken[0]),
+                step=shot.step,
+            )
 
     def train(self, start: int = 0, marks: Sequence[int] = ()) -> Iterator[Point]:
         """`training.train` on this trial; errors name seeds instead of places in the stack."""
