@@ -13,12 +13,13 @@ from scipy import integrate, stats
 from trine.core.errors import UsageError
 from trine.core.seeding import Seeds
 from trine.dynamics.architecture import Architecture
-from trine.dynamics.flow import divergence, exact_velocity
+from trine.dynamics.flow import divergence, exact_velocity, move
 from trine.dynamics.initialise import TeacherOptions, make_student, make_teacher
 from trine.dynamics.kernels import (
     Nodes,
     arc_cosine,
     both_positive,
+    expected_loss,
     kernel_velocity,
     pulls,
     values,
@@ -144,6 +145,26 @@ def test_expected_gradient_against_monte_carlo(bias: bool, slope: float) -> None
         gaps.append(float(divergence(exact_velocity(teacher, student, inputs), expected)[0].max()))
     assert gaps[1] < 0.04
     assert gaps[1] < gaps[0] / 3
+
+
+@pytest.mark.parametrize(("bias", "slope"), list(product([True, False], [0.0, 0.2])))
+def test_expected_loss_against_monte_carlo(bias: bool, slope: float) -> None:
+    teacher, student = networks(bias, slope)
+    generator = torch.Generator().manual_seed(1)
+    inputs = 1.5 * torch.randn(2, 100_000, 6, dtype=torch.float64, generator=generator)
+    residual = teacher.forward(inputs).output - student.forward(inputs).output
+    sampled = residual.square().sum(2).mul(0.5)
+    gap = expected_loss(teacher, student, 1.5) - sampled.mean(1).numpy()
+    assert (np.abs(gap) < 5 * sampled.std(1).numpy() / np.sqrt(100_000)).all()
+    assert expected_loss(teacher, teacher, 1.5).max() < 1e-7
+    # Its derivative is the flow: a small step lowers it by the squared length of the gradient.
+    velocity = kernel_velocity(teacher, student, 1.5)
+    moved = student.clone()
+    move(moved, velocity, 1e-6)
+    drop = (expected_loss(teacher, student, 1.5) - expected_loss(teacher, moved, 1.5)) / 1e-6
+    squared = sum(v.square().sum((1, 2)) for v in velocity)
+    assert isinstance(squared, torch.Tensor)
+    np.testing.assert_allclose(drop, squared.numpy(), rtol=1e-3)
 
 
 def test_student_with_the_teachers_weights_stays() -> None:

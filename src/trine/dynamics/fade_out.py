@@ -104,7 +104,7 @@ def fixed_first_layer(
 def matrix_start(
     seeds: Seeds,
     *,
-    widths: tuple[int, int, int] = (10, 20, 30),
+    widths: tuple[int, ...] = (10, 20, 30),
     over: int = 2,
     noise: float = 0.1,
     bias: float = 0.0,
@@ -114,22 +114,21 @@ def matrix_start(
 
     Args:
       seeds: streams `teacher` and `student`.
-      widths: inputs, teacher nodes, outputs.
+      widths: inputs, teacher nodes of each hidden layer, outputs.
       over: student nodes per teacher node.
       noise: standard deviation around the teacher of the first nodes of the student; the others are
         drawn like any framework's.
       bias: of every teacher node; outputs have none.
-      away: turn the unlucky nodes such that none has a positive cosine with any teacher node it is
-        nearest to: each is reflected at the hyperplane of its nearest teacher node if need be.
+      away: reflect every unlucky node of the lowest layer that has a positive cosine with the
+        teacher node nearest to it at the hyperplane of that node.
 
     Returns:
       Two stacks of one network, double precision.
     """
-    d, nodes, outputs = widths
-    architecture = Architecture(d, (nodes,), outputs)
+    architecture = Architecture(widths[0], widths[1:-1], widths[-1])
     options = TeacherOptions(bias="constant", bias_value=bias)
     teacher = make_teacher(architecture, seeds, options)
-    teacher.biases[1].zero_()
+    teacher.biases[-1].zero_()
     normalise_columns(teacher)
     student = make_student(
         architecture.wider(over),
@@ -138,7 +137,7 @@ def matrix_start(
         teacher=teacher,
     )
     if away:
-        _turn_away(teacher.weights[0][0], student.weights[0][0], nodes)
+        _turn_away(teacher.weights[0][0], student.weights[0][0], widths[1])
     normalise_columns(student)
     return teacher, student
 

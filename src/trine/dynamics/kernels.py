@@ -35,7 +35,15 @@ from trine.core.errors import UsageError
 from trine.dynamics.flow import Velocity
 from trine.dynamics.stack import Stack
 
-__all__ = ["Nodes", "arc_cosine", "both_positive", "kernel_velocity", "pulls", "values"]
+__all__ = [
+    "Nodes",
+    "arc_cosine",
+    "both_positive",
+    "expected_loss",
+    "kernel_velocity",
+    "pulls",
+    "values",
+]
 
 Array = NDArray[np.float64]
 
@@ -259,6 +267,60 @@ def _nodes(stack: Stack, std: float) -> Nodes:
     return Nodes(weight, bias, stack.architecture.slope, std)
 
 
+def _checked(teacher: Stack, student: Stack) -> None:
+    teacher.architecture.check_student(student.architecture)
+    ours, theirs = student.architecture, teacher.architecture
+    for name, wrong in (
+        (f"{ours.depth} hidden layers", ours.depth != 1),
+        ("BatchNorm", ours.batch_norm != "none" or theirs.batch_norm != "none"),
+        ("different slopes", ours.slope != theirs.slope),
+        ("biases in one network only", ours.bias != theirs.bias),
+    ):
+        if wrong:
+            raise UsageError(
+                f"closed-form flow with {name}",
+                accepted="one hidden layer, no BatchNorm, one slope, biases in both or none",
+            )
+
+
+def _fan_out(stack: Stack) -> Array:
+    return cast("Any", stack.weights[1].detach().cpu().double().numpy())
+
+
+def _output_gap(teacher: Stack, student: Stack) -> Array:
+    """c* - c, the difference of the output biases, `[R, c]`."""
+    gap = teacher.biases[1] - student.biases[1]
+    return cast("Any", gap.detach().cpu().double().numpy())
+
+
+def expected_loss(teacher: Stack, student: Stack, std: float = 1.0) -> Array:
+    """1/2 E ||y* - y||^2 of two-layer networks on x ~ N(0, std^2 I), `[R]`, without any sample.
+
+    Args:
+      teacher: R networks with one hidden layer and no BatchNorm.
+      student: likewise.
+      std: of the inputs.
+
+    Raises:
+      UsageError: as `kernel_velocity`.
+    """
+    _checked(teacher, student)
+    mine, seen = _nodes(student, std), _nodes(teacher, std)
+    v, v_star = _fan_out(student), _fan_out(teacher)
+    cross, mean, mean_star = values(mine, seen)
+    own, theirs = values(mine, mine)[0], values(seen, seen)[0]
+
+    def weighed(left: Array, k: Array, right: Array) -> Array:
+        return ((left @ k) * right).sum((1, 2))
+
+    loss = weighed(v_star, theirs, v_star) + weighed(v, own, v) - 2 * weighed(v, cross, v_star)
+    if student.biases:
+        gap = _output_gap(teacher, student)
+        hidden = (v_star @ mean_star[:, :, None] - v @ mean[:, :, None])[:, :, 0]
+        loss = loss + (gap * (gap + 2 * hidden)).sum(1)
+    return np.maximum(loss, 0) / 2  # a difference of large numbers near the end
+
+
 def kernel_velocity(teacher: Stack, student: Stack, std: float = 1.0) -> Velocity:
     """Expected gradient step of two-layer networks on x ~ N(0, std^2 I), without any sample.
 
@@ -273,24 +335,9 @@ def kernel_velocity(teacher: Stack, student: Stack, std: float = 1.0) -> Velocit
     Raises:
       UsageError: another depth, BatchNorm, or slopes and biases that differ.
     """
-    teacher.architecture.check_student(student.architecture)
-    ours, theirs = student.architecture, teacher.architecture
-    for name, wrong in (
-        (f"{ours.depth} hidden layers", ours.depth != 1),
-        ("BatchNorm", ours.batch_norm != "none" or theirs.batch_norm != "none"),
-        ("different slopes", ours.slope != theirs.slope),
-        ("biases in one network only", ours.bias != theirs.bias),
-    ):
-        if wrong:
-            raise UsageError(
-                f"closed-form flow with {name}",
-                accepted="one hidden layer, no BatchNorm, one slope, biases in both or none",
-            )
+    _checked(teacher, student)
     mine, seen = _nodes(student, std), _nodes(teacher, std)
-    v, v_star = (
-        cast("Array", cast("Any", s.weights[1].detach().cpu().double().numpy()))
-        for s in (student, teacher)
-    )  # [R, c, n], [R, c, m]
+    v, v_star = _fan_out(student), _fan_out(teacher)  # [R, c, n], [R, c, m]
     to_teacher, to_self = _moments(mine, seen), _moments(mine, mine)
     cross, mean, mean_star = _values(mine, seen, to_teacher)
     own = _values(mine, mine, to_self)[0]
@@ -299,8 +346,7 @@ def kernel_velocity(teacher: Stack, student: Stack, std: float = 1.0) -> Velocit
     lower -= _summed_pulls(up @ v, mine, mine, to_self)  # and by B
     upper = v_star @ cross.transpose(0, 2, 1) - v @ own
     if student.biases:
-        gap = (teacher.biases[1] - student.biases[1]).detach().cpu().double()
-        shift = np.asarray(cast("Any", gap.numpy()))  # c* - c, [R, c]
+        shift = _output_gap(teacher, student)
         lower += (up @ shift[:, :, None]) * _gate_means(mine)
         upper += shift[:, :, None] * mean[:, None, :]
         last = v_star @ mean_star[:, :, None] - v @ mean[:, :, None] + shift[:, :, None]

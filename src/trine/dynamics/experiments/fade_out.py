@@ -110,7 +110,7 @@ SCALES: dict[str, FadeOutScale] = {
 def fade_cell(cell: Cell, steps: int) -> CellResult:
     """One case for one block of seeds."""
     p, seeds = cell.parameters, seeds_of(cell)
-    teacher, student = starts(seeds, p["over"], NOISE, p["bias"], p["away"])
+    teacher, student = starts(seeds, p["over"], NOISE, bias=p["bias"], away=p["away"])
     marks = log_marks(steps)
     norms: list[torch.Tensor] = []
     for point in matrix_flow(

@@ -55,11 +55,9 @@ class GaussianStream:
         return self._held[:, place]
 
 
-def starts(
-    seeds: Sequence[Seeds], over: int, noise: float, bias: float = 0.0, away: bool = False
-) -> tuple[Stack, Stack]:
+def starts(seeds: Sequence[Seeds], over: int, noise: float, **more: Any) -> tuple[Stack, Stack]:
     """`matrix_start` of every seed, as stacks."""
-    pairs = [matrix_start(s, over=over, noise=noise, bias=bias, away=away) for s in seeds]
+    pairs = [matrix_start(s, over=over, noise=noise, **more) for s in seeds]
     return tuple(Stack.concatenate([pair[k] for pair in pairs]) for k in (0, 1))  # pyright: ignore[reportReturnType] (two)
 
 
