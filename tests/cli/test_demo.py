@@ -11,6 +11,7 @@ import pytest
 
 from trine.cli import demo
 from trine.cli.app import main
+from trine.core import extras
 from trine.core.report import Section, SectionContext
 from trine.core.sweep import Cell, CellResult, cells_of, sweep
 from trine.core.tables import Table
@@ -69,6 +70,21 @@ def test_one_page_and_the_tables_of_every_section(
     marker.write_text(marker.read_text().replace("0.0", "7.0"))
     assert run_demo("--fresh") == 0
     assert '"value": 0.0' in marker.read_text()
+
+
+def test_a_section_whose_extra_is_missing_is_left_out(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    monkeypatch.setattr(demo, "SECTIONS", SECTIONS)
+    monkeypatch.setattr(demo, "NEEDS", {"empty": "nothing"})
+    monkeypatch.setattr(extras, "EXTRAS", {"nothing": ("no_such_module",)})
+    assert run_demo() == 0
+    out, err = capsys.readouterr()
+    assert "Halves" in out
+    assert "Nothing" not in out
+    assert err.splitlines() == [
+        "section empty is left out: it needs the extra 'nothing'; pip install 'trine[nothing]'"
+    ]
 
 
 def test_ctrl_c_leaves_a_run_that_goes_on(tmp_path: Path):

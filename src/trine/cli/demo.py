@@ -16,14 +16,18 @@ from trine.cli.output import emit, make_progress, say, show_section
 if TYPE_CHECKING:
     from trine.core.report import Section, SectionContext
 
-__all__ = ["SECTIONS", "app"]
+__all__ = ["NEEDS", "SECTIONS", "app"]
 
 # Name -> "module:function"; the order is that of the page. Imported when the demo runs.
 SECTIONS: dict[str, str] = {
     "games-exact": "trine.games.demo:exact_search",
     "games-sampled": "trine.games.demo:sampled_search",
     "games-convention": "trine.games.demo:convention",
+    "dynamics": "trine.dynamics.demo:section",
 }
+
+# Sections that need an extra; without it they are left out, with one line.
+NEEDS: dict[str, str] = {"dynamics": "dynamics"}
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
@@ -53,7 +57,7 @@ def demo(
         sections: tuple[str, ...]
         seed: int = 0
 
-    config = DemoConfig(sections=tuple(SECTIONS))
+    config = DemoConfig(sections=tuple(_possible_sections()))
     run = open_run(config, system="trine", verb="demo", seed=config.seed, root=runs)
     if fresh:
         remove_run(run)
@@ -84,6 +88,19 @@ def demo(
     tables = {s.title: [t.frame.to_dicts() for t in s.tables] for s in sections}
     document = {"run_dir": str(run.directory), "report": str(run.report), "tables": tables}
     emit(document, as_json=as_json, text=f"\nreport: {run.report}")
+
+
+def _possible_sections() -> list[str]:
+    from trine.core.extras import available
+
+    missing = [name for name in SECTIONS if name in NEEDS and not available(NEEDS[name])]
+    for name in missing:
+        extra = NEEDS[name]
+        say(
+            f"section {name} is left out: it needs the extra {extra!r}; "
+            f"pip install 'trine[{extra}]'"
+        )
+    return [name for name in SECTIONS if name not in missing]
 
 
 def _load(place: str) -> "Callable[[SectionContext], Section]":
