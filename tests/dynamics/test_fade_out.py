@@ -57,6 +57,15 @@ def test_matrix_start() -> None:
     assert float(cosine.diagonal().min()) > 0.9
 
 
+def test_matrix_start_of_a_deep_network_without_biases() -> None:
+    teacher, student = matrix_start(Seeds(0), widths=(6, 5, 4, 7), bias=None)
+    assert not teacher.biases
+    assert not student.biases
+    assert student.architecture.hidden == (10, 8)
+    for stack in (teacher, student):
+        assert all(torch.allclose(w.norm(dim=2), torch.ones(()).double()) for w in stack.weights)
+
+
 def test_start_with_unlucky_nodes_turned_away() -> None:
     teacher, plain = matrix_start(Seeds(3))
     _, away = matrix_start(Seeds(3), away=True)

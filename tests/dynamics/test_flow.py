@@ -16,12 +16,14 @@ from trine.dynamics.flow import (
     Variant,
     Velocity,
     averaged_velocity,
-    distance,
+    difference,
     divergence,
     exact_velocity,
     matrix_flow,
     normalise_columns,
+    tangential,
 )
+from trine.dynamics.kernels import kernel_velocity
 from trine.dynamics.stack import Stack
 from trine.dynamics.training import Diverged
 
@@ -99,7 +101,7 @@ def test_a_student_that_is_the_teacher_stays(variant: Variant) -> None:
         teacher, student, lambda _: inputs, steps=5, rate=0.1, variant=variant, marks=[5]
     )
     (point,) = points
-    assert float(distance(point.student, teacher).max()) < 1e-14
+    assert float(difference(point.student, teacher).max()) < 1e-14
 
 
 def test_linear_networks_do_not_diverge() -> None:
@@ -124,6 +126,21 @@ def test_output_layer_never_diverges_but_lower_ones_do() -> None:
     assert float(gap[:, :2].min()) > 1e-3
 
 
+def test_averaged_and_exact_agree_where_renormalisation_leaves_them() -> None:
+    """Two layers, no biases, Gaussian inputs: the closed form's tangential part is the averaged."""
+    teacher, student, _ = pair(Architecture(6, (5,), 4, bias=False))
+    closed = kernel_velocity(teacher, student)
+    generator = torch.Generator().manual_seed(0)
+    inputs = torch.randn(2, 200_000, 6, dtype=torch.float64, generator=generator)
+    averaged = averaged_velocity(teacher, student, inputs)
+    raw = divergence(averaged, closed)[0]
+    left = divergence(tangential(averaged, student), tangential(closed, student))[0]
+    assert float(raw[:, 0].min()) > 0.3
+    assert float(left[:, 0].max()) < 0.02  # the samples' noise
+    along = (tangential(closed, student)[0] * student.weights[0]).sum(2)
+    assert float(along.abs().max()) < 1e-12
+
+
 def test_columns_have_length_one_with_their_bias() -> None:
     student = pair(Architecture(6, (5, 4), 4))[1]
     student.weights[0][0, 2] = 0
@@ -145,7 +162,7 @@ def test_marks_and_steps() -> None:
         teacher, student, lambda _: inputs, steps=3, rate=0.1, variant="exact", marks=[0, 2]
     ):
         if point.step == 0:
-            assert float(distance(point.student, start).max()) == 0
+            assert float(difference(point.student, start).max()) == 0
         steps.append(point.step)
     assert steps == [0, 2]
 

@@ -107,7 +107,7 @@ def matrix_start(
     widths: tuple[int, ...] = (10, 20, 30),
     over: int = 2,
     noise: float = 0.1,
-    bias: float = 0.0,
+    bias: float | None = 0.0,
     away: bool = False,
 ) -> tuple[Stack, Stack]:
     """Teacher and student of the matrix experiment (spec 7.2), columns of length 1.
@@ -118,17 +118,18 @@ def matrix_start(
       over: student nodes per teacher node.
       noise: standard deviation around the teacher of the first nodes of the student; the others are
         drawn like any framework's.
-      bias: of every teacher node; outputs have none.
+      bias: of every teacher node, 0 for outputs; None for networks without biases.
       away: reflect every unlucky node of the lowest layer that has a positive cosine with the
         teacher node nearest to it at the hyperplane of that node.
 
     Returns:
       Two stacks of one network, double precision.
     """
-    architecture = Architecture(widths[0], widths[1:-1], widths[-1])
-    options = TeacherOptions(bias="constant", bias_value=bias)
+    architecture = Architecture(widths[0], widths[1:-1], widths[-1], bias=bias is not None)
+    options = TeacherOptions(bias="constant", bias_value=bias or 0.0)
     teacher = make_teacher(architecture, seeds, options)
-    teacher.biases[-1].zero_()
+    for last in teacher.biases[-1:]:
+        last.zero_()
     normalise_columns(teacher)
     student = make_student(
         architecture.wider(over),

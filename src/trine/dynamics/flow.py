@@ -41,11 +41,12 @@ __all__ = [
     "Variant",
     "Velocity",
     "averaged_velocity",
-    "distance",
+    "difference",
     "divergence",
     "exact_velocity",
     "matrix_flow",
     "normalise_columns",
+    "tangential",
 ]
 
 Variant = Literal["averaged", "exact"]
@@ -231,11 +232,25 @@ def divergence(first: Velocity, second: Velocity) -> tuple[Tensor, Tensor]:
     return torch.stack(gaps, 1), torch.stack(cosines, 1)
 
 
-def distance(first: Stack, second: Stack) -> Tensor:
-    """||W - W'|| / ||W'||, biases included, layer by layer, `[R, depth + 1]`."""
+def tangential(velocity: Velocity, student: Stack) -> Velocity:
+    """The part of a velocity that renormalisation leaves: orthogonal to each node's own weights.
+
+    For two layers without biases on Gaussian inputs (a) and (b) then agree in expectation: they
+    differ by E[a'_+ 1_a x]'s part along w itself, sin(theta) w / |w| (see `kernels`).
+    """
+    found: Velocity = []
+    for layer, moved in enumerate(velocity):
+        own = _matrix(student, layer)
+        unit = own / own.norm(dim=2, keepdim=True).clamp_min(torch.finfo(own.dtype).tiny)
+        found.append(moved - (moved * unit).sum(2, keepdim=True) * unit)
+    return found
+
+
+def difference(first: Stack, second: Stack) -> Tensor:
+    """||W - W'||, biases included, layer by layer, `[R, depth + 1]`."""
     layers = range(first.architecture.depth + 1)
     pairs = [(_matrix(first, layer), _matrix(second, layer)) for layer in layers]
-    return torch.stack([(a - b).norm(dim=(1, 2)) / b.norm(dim=(1, 2)) for a, b in pairs], 1)
+    return torch.stack([(a - b).norm(dim=(1, 2)) for a, b in pairs], 1)
 
 
 def _matrix(stack: Stack, layer: int) -> Tensor:

@@ -10,14 +10,17 @@ smallest lucky and the median unlucky norm (*mixed*); of the smallest lucky and 
 norm (*worst*), which a single straggler decides.
 
 Verdict, over the settings that the authors' program names (without the sensitivity cases):
-  holds          every seed has its medians apart by at least 3 decades, and at most 5 % of unlucky
-                 nodes are less than 3 decades below their network's median lucky one (stragglers);
-  holds in part  the 95 % interval of the mean over seeds lies above 3 decades;
+  holds          in all of them every seed has its medians apart by at least 3 decades, and at most
+                 5 % of unlucky nodes are less than 3 decades below their network's median lucky one
+                 (stragglers);
+  holds in part  in the reference setting (over 2), averaged and exact, the 95 % interval of the
+                 mean over seeds lies above 3 decades;
   does not hold  otherwise.
 
-Stragglers are looked at more closely: two unlucky nodes that have become parallel and whose
-outgoing weights cancel are silent together but not alone; L is singular there, and the theorem says
-nothing about them. `merged` is the norm of the outgoing weights of a node and of all unlucky nodes
+Stragglers are looked at more closely. The theorem's rate is the smallest eigenvalue of L, the mean
+of f f^T, which is reported (closed form, last step): it shrinks as nodes become many or parallel.
+Two unlucky nodes that have become parallel and whose outgoing weights cancel are silent together
+but not alone; `merged` is the norm of the outgoing weights of a node and of all unlucky nodes
 within 5 degrees of it, summed.
 """
 
@@ -49,6 +52,7 @@ from trine.dynamics.experiments.matrix_cells import (
 )
 from trine.dynamics.fade_out import FixedFirstLayer, fan_out_norms, fixed_first_layer, separation
 from trine.dynamics.flow import matrix_flow
+from trine.dynamics.kernels import Nodes, values
 from trine.dynamics.rich_get_richer import angles
 from trine.dynamics.stack import Stack
 
@@ -130,9 +134,17 @@ def fade_cell(cell: Cell, steps: int) -> CellResult:
             "steps": np.array(marks),
             "norms": torch.stack(norms).numpy(),  # [K, R, n]
             "bias": student.biases[1].norm(dim=1).numpy(),
+            "eigenvalue": _smallest_eigenvalue(student),
             **_partners(student),
         },
     )
+
+
+def _smallest_eigenvalue(student: Stack) -> Array:
+    """Of L over all student nodes, x ~ N(0, I), `[R]`."""
+    weight, bias = student.weights[0].numpy(), student.biases[0].numpy()
+    nodes = Nodes(weight, bias)
+    return np.linalg.eigvalsh(values(nodes, nodes)[0])[:, 0].astype(np.float64)
 
 
 def _partners(student: Stack) -> dict[str, Array]:
@@ -223,7 +235,7 @@ def _gather(case: dict[str, Any], cells: Sequence[Cell], where: Any) -> dict[str
     parts = [read_cell(cell, where).arrays for cell in mine]
     joined = {
         name: np.concatenate([part[name] for part in parts])
-        for name in ("bias", "partner", "merged")
+        for name in ("bias", "partner", "merged", "eigenvalue")
     }
     return {
         **joined,
@@ -244,12 +256,13 @@ def _row(case: dict[str, Any], arrays: dict[str, Array]) -> dict[str, Any]:
     found = separation(last, LUCKY)
     lucky, unlucky = last[:, :LUCKY], last[:, LUCKY:]
     decades = torch.log10(lucky.quantile(0.5, 1, keepdim=True) / unlucky)
-    row: dict[str, Any] = {"case": label(case), "named": not (case["bias"] or case["away"])}
+    named = not (case["bias"] or case["away"])
+    row: dict[str, Any] = {"case": label(case), "over": case["over"], "named": named}
     for name in ("median", "mixed", "worst"):
-        values: torch.Tensor = getattr(found, name)
-        mean, low, high = interval_of(values.numpy())
+        decades_apart: torch.Tensor = getattr(found, name)
+        mean, low, high = interval_of(decades_apart.numpy())
         row |= {name: mean, f"{name}_low": low, f"{name}_high": high}
-        row[f"{name}_least"] = float(values.min())
+        row[f"{name}_least"] = float(decades_apart.min())
     return row | {
         "stragglers": float((decades < DECADES).double().mean()),
         "lucky_low": float(lucky.min()),
@@ -259,6 +272,7 @@ def _row(case: dict[str, Any], arrays: dict[str, Array]) -> dict[str, Any]:
         "unlucky_95": float(unlucky.quantile(0.95)),
         "unlucky_max": float(unlucky.max()),
         "bias_50": float(np.median(arrays["bias"])),
+        "eigenvalue": float(np.median(arrays["eigenvalue"])),
         "seeds": len(last),
     }
 
@@ -312,7 +326,9 @@ def judge(frame: pl.DataFrame, exact: Sequence[FixedFirstLayer]) -> tuple[Verdic
     told += f"; fixed first layer: largest error {error:.1e} in {len(exact)} seeds"
     if (named["median_least"] >= DECADES).all() and (named["stragglers"] <= STRAGGLERS).all():
         return "holds", told
-    return ("holds in part" if (named["median_low"] > DECADES).all() else "does not hold"), told
+    reference = named.filter(pl.col("over") == REFERENCE["over"])
+    partly = (reference["median_low"] > DECADES).all()
+    return ("holds in part" if partly else "does not hold"), told
 
 
 def _end_table(frame: pl.DataFrame, scale: FadeOutScale) -> Table:
@@ -335,6 +351,7 @@ def _end_table(frame: pl.DataFrame, scale: FadeOutScale) -> Table:
             Column("unlucky_95", "95 %", ".2g"),
             Column("unlucky_max", "largest", ".2g"),
             Column("bias_50", "bias, median", ".2g"),
+            Column("eigenvalue", "smallest eigenvalue of L, median", ".1g"),
             Column("seeds"),
         ),
         "Decades: log10 of a ratio of norms, mean over seeds. Stragglers: share of unlucky nodes "
