@@ -59,8 +59,8 @@ __all__ = ["PRESETS", "Preset", "experiment"]
 
 CLAIM = (
     "A student of a CIFAR-10 teacher behaves as with random teachers: lower layers are matched "
-    "better and winners were near at the start, with lower correlations (Tian et al. 2019, spec "
-    "7.3 and F3; recalled, a target to test)."
+    "better and winners were near at the start, with lower correlations (Tian et al. 2019; setting "
+    "and claim are recalled: a target to test)."
 )
 
 
@@ -363,7 +363,7 @@ def _layer_table(ends: pl.DataFrame) -> Table:
         rows.append(
             {
                 "over": key[0], "layer": key[1], "start": start.text(3), "end": end.text(3),
-                "rise": rise.text(3), "lowest": float(np.nanmean(group["lowest"].to_numpy())),
+                "rise": rise.text(3), "lowest": _mean_of_known(group["lowest"].to_numpy()),
                 "dead": float(group["dead"].cast(pl.Float64).to_numpy().mean()),
                 "seeds": end.count,
             }

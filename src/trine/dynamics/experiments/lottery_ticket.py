@@ -40,8 +40,8 @@ __all__ = ["PLANS", "Plan", "experiment"]
 
 CLAIM = (
     "A lottery ticket is a set of lucky nodes: the winners alone, put back to their start, learn "
-    "better than other nodes, and pruning finds them (Tian et al. 2019, spec F7; the protocol is "
-    "recalled, a target to test)."
+    "better than other nodes, and pruning finds them (Tian et al. 2019; protocol and claim are "
+    "recalled: a target to test)."
 )
 
 EARLY = 200
