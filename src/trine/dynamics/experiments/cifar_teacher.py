@@ -385,6 +385,12 @@ def _layer_table(ends: pl.DataFrame) -> Table:
     )
 
 
+def _mean_of_known(values: np.ndarray[Any, Any]) -> float:
+    """Mean without NaN, which stands for a layer whose teacher channels are all dead."""
+    known = values[~np.isnan(values)]
+    return float(known.mean()) if len(known) else math.nan
+
+
 def _judge(frames: Frames, ends: pl.DataFrame, over: int, smallest: int) -> tuple[Verdict, str]:
     layers = sorted(ends["layer"].unique().to_list())
 
