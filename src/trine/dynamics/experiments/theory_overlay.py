@@ -166,7 +166,7 @@ def experiment(context: ExperimentContext) -> Finding:
                 f"Left: tan(theta / 2) of winners over rescaled time, {scale.seeds} seeds; black: "
                 "the curve e^-t. Right: start angle and arrival (below "
                 f"{np.degrees(FLOOR):.1f} degrees), one point a winner.",
-                "Rich get richer",
+                "Angles between winners and their teacher nodes",
             ),
         ],
         notes=[
@@ -324,9 +324,13 @@ def judge(
         f"in a deep network, {shares['deep']}. "
         f"(3) {_word(closed)}: closed-form flow against SGD at the end, share of the movement, "
         f"{near['mean']:.3f} with batches of {BATCH_SIZES[-1]:,}, {far['mean']:.3f} with "
-        f"{BATCH_SIZES[0]}. (4) {_word(richer)}: median R^2 of the line {line:.3f}, start angle "
-        f"and arrival correlate by {float(np.mean(order)) if len(order) else np.nan:.2f} "
-        f"(95 % {low:.2f} to {high:.2f}, {len(order)} seeds)"
+        f"{BATCH_SIZES[0]}. (4) {_word(richer)}: median R^2 of the line {line:.3f}, "
+        + (
+            f"start angle and arrival correlate by {order.mean():.2f} (95 % {low:.2f} to "
+            f"{high:.2f}, {len(order)} seeds)"
+            if len(order)
+            else "too few winners arrive"
+        )
     )
     count = first + deep + closed + richer
     return ("holds" if count == 4 else "holds in part" if count else "does not hold"), because

@@ -51,7 +51,8 @@ def overlay_figure(overlay: pl.DataFrame) -> Figure:
                         lw=0,
                     )
                 ax.axhline(1, color="black", lw=0.8, ls=":")
-                ax.set(xscale="log", yscale="log", title=f"{run}: {name}", xlabel="step")
+                ax.set(xscale="log", xlabel="step", ylim=(0, 1.8))
+                ax.set_title(f"{run}:\n{name}")
                 if column == 0:
                     ax.set_ylabel("distance / movement")
                     ax.legend()
@@ -108,7 +109,7 @@ def angle_figure(paths: pl.DataFrame, fits: pl.DataFrame) -> Figure:
             left.plot(time, np.exp(-time), color="black", lw=2, label="e^-t")
             left.legend()
         left.set(yscale="log", xlabel="time, in units of 1 / rate", ylabel="tan(theta / 2)")
-        left.set_title("On the curve")
+        left.set_title("Winners and the curve")
         there = fits.drop_nulls("arrival")
         right.scatter(
             np.degrees(there["start"]),
@@ -118,5 +119,5 @@ def angle_figure(paths: pl.DataFrame, fits: pl.DataFrame) -> Figure:
             color=LAYERS.colour("layer 0"),
         )
         right.set(yscale="log", xlabel="angle at the start, degrees", ylabel="step of arrival")
-        right.set_title("Nearer nodes arrive sooner")
+        right.set_title("Start and arrival")
     return figure
