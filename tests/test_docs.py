@@ -1,3 +1,5 @@
+import re
+
 import pytest
 
 from tests.documents import PAGES, ROOT, Block, all_commands, anchors, links, parse, runnable
@@ -34,8 +36,9 @@ def test_every_page_is_on_the_way_from_the_index():
 
 @pytest.mark.parametrize("block", BLOCKS, ids=lambda block: block.label)
 def test_python_blocks_run(block: Block):
-    if "# needs: oracle" in block.text and not available("oracle"):
-        pytest.skip("needs the extra `oracle` (OpenSpiel)")
+    for extra in re.findall(r"^# needs: (\w+)$", block.text, re.MULTILINE):
+        if not available(extra):
+            pytest.skip(f"needs the extra `{extra}`")
     exec(compile(block.text, block.label, "exec"), {"__name__": "docs"})
 
 

@@ -69,7 +69,7 @@ def _epochs_axis(axes: Axes, epochs: Sequence[float]) -> float:
     positive = [epoch for epoch in epochs if epoch > 0]
     left = min(positive, default=1.0) / 2
     axes.set_xscale("log")
-    decades = [10.0**k for k in range(-7, 8) if left * 3.5 < 10.0**k <= max(epochs)]
+    decades = [10.0**k for k in range(-7, 8) if left * 5 < 10.0**k <= max(epochs)]
     axes.set_xticks([left, *decades])
     axes.xaxis.set_major_formatter(
         FuncFormatter(lambda x, _: "0" if abs(x / left - 1) < 1e-6 else f"{x:g}")
