@@ -55,9 +55,10 @@ def deep_reels(context: ExperimentContext) -> list[Reel]:
     place = context.directory.parent / "deep-films"
     # The widest first: nobody waits for it at the end.
     configs = sorted(deep_configs(context), key=lambda config: -config.over)
+    # Two stacks a width: a few cores have work, and products are large.
     reels = shoot(
         configs, place, executor=context.executor, progress=context.progress,
-        description="deep students",
+        description="deep students", stack=max(1, configs[0].seeds // 2),
     )  # fmt: skip
     return sorted(reels, key=lambda reel: reel.config.over)
 

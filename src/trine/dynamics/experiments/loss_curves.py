@@ -31,7 +31,7 @@ CLAIM = (
 
 TWO_LAYER_SCALES = {
     "demo": {"over": (1, 10), "seeds": 2, "epochs": 4},
-    "quick": {"over": (1, 2, 5, 10), "seeds": 8, "epochs": 20},
+    "quick": {"over": (1, 2, 5, 10), "seeds": 8, "epochs": 12},
     "paper": {"over": (1, 2, 5, 10), "seeds": 32, "epochs": 100},
 }
 
@@ -53,7 +53,7 @@ def experiment(context: ExperimentContext) -> Finding:
     deep = deep_reels(context)
     two = shoot(
         two_layer_configs(context), context.directory / "two-layer", executor=context.executor,
-        progress=context.progress, description="two-layer students",
+        progress=context.progress, description="two-layer students", stack=8,
     )  # fmt: skip
     two = sorted(two, key=lambda reel: reel.config.over)
     names = {"deep": _name(deep[0]), "two-layer": _name(two[0])}
