@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import polars as pl
 import pytest
+from rich.console import Console
 
 from tests.dynamics.small_runs import made_reel, small_config
-from trine.core.tables import to_csv, to_markdown
+from trine.core.tables import to_csv, to_markdown, to_terminal
 from trine.dynamics import pictures
 from trine.dynamics.deep import run
 from trine.dynamics.films import shoot
@@ -21,7 +23,7 @@ from trine.dynamics.results import (
     node_frame,
     row_norm_frame,
 )
-from trine.dynamics.run_report import layer_table, seed_table
+from trine.dynamics.run_report import layer_table, seed_table, short_table
 
 START = [[[[0.5, 0.2, 0.1, 0.0], [0.1, 0.3, 0.4, 0.2]]] * 2]
 END = [[[[1.0, 0.2, 0.1, 0.0], [0.1, 0.8, 0.4, 0.2]]] * 2]
@@ -41,6 +43,19 @@ def test_the_layer_table_shows_ranks_and_correlations():
     table = seed_table(each)
     assert table.frame["seed"].to_list() == [0, 1]
     assert "mean_best_correlation_alive" in to_csv(table)
+
+
+def test_the_table_of_the_terminal_fits_80_columns():
+    pooled, _ = layer_results(made_reel(START, END, [[[1.0, 0.0]] * 2], **LAYER))
+    table = short_table([{**row, "layer": 3} for row in pooled])
+    console = Console(width=80, record=True, file=io.StringIO())
+    console.print(to_terminal(table))
+    text = console.export_text()
+    assert "…" not in text
+    assert "1.0000 ± 0.0000" in text
+    assert "2/4" in text
+    dead, _ = layer_results(made_reel(START, END, [[[0.0, 0.0]] * 2], **LAYER))
+    assert short_table(dead).frame["correlation"].to_list() == ["all dead"]
 
 
 def test_the_report_names_everything_and_fetches_nothing(tmp_path: Path):

@@ -123,7 +123,7 @@ def run(
         _show(plan(resolved, root=runs, directory=directory), as_json)
         return
     from trine.core.executors import make_executor
-    from trine.dynamics.run_report import layer_table
+    from trine.dynamics.run_report import short_table
 
     done, result = train(
         resolved,
@@ -137,7 +137,7 @@ def run(
     emit(
         result,
         as_json=as_json,
-        tables=[layer_table(result["layers"], title)],
+        tables=[short_table(result["layers"], title)],
         text=f"report: {done.report}\nanimation: {result['animation']}",
     )
 
@@ -203,7 +203,7 @@ def reproduce(
     emit(
         document,
         as_json=as_json,
-        tables=[summary_table(outcomes)],
+        tables=[summary_table(outcomes, short=True)],
         text=f"{total:.0f} s in all; report: {run.report}",
     )
 

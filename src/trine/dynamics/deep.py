@@ -91,7 +91,7 @@ def run(
         try:
             (reel,) = shoot(
                 [config], opened.checkpoints, executor=executor, progress=progress,
-                description=config.label, when=film_moments, pull_samples=PULL_SAMPLES,
+                description=config.setup, when=film_moments, pull_samples=PULL_SAMPLES,
             )  # fmt: skip
         except Diverged as error:
             _logger.info("%s", error)

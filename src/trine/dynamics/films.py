@@ -255,9 +255,9 @@ def _watched(task: Task, cells: Sequence[Cell], directory: Path) -> Generator[No
             if not rows.height or rows["epoch"][-1] <= done[number]:
                 continue
             row: dict[str, Any] = rows.row(-1, named=True)
-            best = " ".join(f"{value:.3f}" for value in row["best"] or ())
+            best = " ".join(f"{value:.3f}".lstrip("0") for value in row["best"] or ())
             seeds = cell.parameters["seeds"]
-            note = f"seed {seeds}: loss {row['loss']:.3g}, correlation {best}"
+            note = f"seed {seeds}: loss {row['loss']:.2g}, correlation {best}"
             task.advance(row["epoch"] - done[number], note)
             done[number] = row["epoch"]
 

@@ -180,8 +180,8 @@ def _found(identity: str, context: ExperimentContext) -> Finding:
         )
 
 
-def summary_table(outcomes: Sequence[Outcome]) -> Table:
-    """One row an experiment: verdict and reason."""
+def summary_table(outcomes: Sequence[Outcome], *, short: bool = False) -> Table:
+    """One row an experiment: verdict and reason; `short` leaves titles and seeds out."""
     rows = [
         {
             "experiment": o.identity, "title": o.title, "verdict": o.finding.verdict,
@@ -193,6 +193,8 @@ def summary_table(outcomes: Sequence[Outcome]) -> Table:
         Column("experiment"), Column("title"), Column("verdict", highlight=True), Column("because"),
         Column("seeds"), Column("seconds", "s", ".0f"),
     )  # fmt: skip
+    if short:
+        columns = tuple(c for c in columns if c.name not in ("title", "seeds"))
     return Table(pl.DataFrame(rows), "Verdicts", columns)
 
 

@@ -29,7 +29,7 @@ from trine.dynamics.results import (
     row_norm_frame,
 )
 
-__all__ = ["layer_table", "write_run_report"]
+__all__ = ["layer_table", "short_table", "write_run_report"]
 
 LAYER_COLUMNS = (
     Column("layer"),
@@ -50,6 +50,37 @@ def layer_table(layers: list[dict[str, Any]], title: str = "") -> Table:
     """The pooled layers of `results.layer_results` as people read them."""
     frame = pl.DataFrame(layers, infer_schema_length=None)
     return Table(frame, title, [c for c in LAYER_COLUMNS if c.name in frame.columns])
+
+
+def short_table(layers: list[dict[str, Any]], title: str = "") -> Table:
+    """The same for a terminal of 80 columns."""
+    rows: list[dict[str, Any]] = []
+    for row in layers:
+        mean, error = row["mean_best_correlation_alive"], row["mean_best_correlation_alive_se"]
+        spread = "" if error is None or error != error else f" ± {error:.4f}"
+        known = mean is not None and mean == mean
+        rows.append(
+            {
+                "layer": row["layer"],
+                "correlation": f"{mean:.4f}{spread}" if known else "all dead",
+                "minimum": row["minimum"],
+                "above": f"{row['matched_above_95']}/{row['teacher_nodes']}",
+                "dead": row["dead_teacher_nodes"],
+                "rank": row["initial_rank_mean"],
+                "chance": row["initial_rank_chance"],
+                "p": row["initial_rank_p"],
+            }
+        )
+    columns = (
+        Column("layer"), Column("correlation", highlight=True), Column("minimum", "least", ".2f"),
+        Column("above", "> .95"), Column("dead"), Column("rank", "rank", ".1f", highlight=True),
+        Column("chance", "chance", ".1f"), Column("p", format=".1g"),
+    )  # fmt: skip
+    caption = (
+        "Best correlation of living teacher nodes, mean over seeds; rank at the start of the "
+        "student node that wins, 0 the nearest."
+    )
+    return Table(pl.DataFrame(rows, infer_schema_length=None), title, columns, caption)
 
 
 def seed_table(each: list[dict[str, Any]]) -> Table:
