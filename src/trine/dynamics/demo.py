@@ -42,7 +42,7 @@ def section(context: SectionContext) -> Section:
     )  # fmt: skip
     (reel,) = shoot(
         [config], context.directory / "cells", executor=context.executor,
-        progress=context.progress, description="deep students",
+        progress=context.progress, description="deep students", stack=2,
     )  # fmt: skip
     layers, _ = layer_results(reel)
     table = comparison(layers)
