@@ -34,7 +34,7 @@ TINY: dict[str, tuple[Any, Any]] = {
         ),
     ),
     "F5": (alignment, alignment.AlignmentScale(2, 3, 2, 640, 30, 30)),
-    "F12": (theory_overlay, theory_overlay.TheoryScale(3, 120, 20, 20, 1200)),
+    "F12": (theory_overlay, theory_overlay.TheoryScale(3, 60, 20, 20, 400)),
 }
 
 

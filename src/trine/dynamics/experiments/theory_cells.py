@@ -2,7 +2,7 @@
 
 `overlay_cell`: from one start (spec 7.2), on the same batches, (a) averaged and (b) exact dynamics;
 besides, exact on *other* batches (how far sampling alone drives two runs apart), exact without
-renormalisation, and plain PyTorch (autograd, `torch.optim.SGD`) as a check of (b).
+renormalisation, and plain PyTorch (autograd and the textbook's step) as a check of (b).
 `kernel_cell`: the closed-form flow against SGD of several batch sizes, no biases.
 `angle_cell`: angles between students and teachers from a random start.
 
@@ -108,17 +108,18 @@ def _plain_error(teacher: Stack, start: Stack, batch: GaussianStream, steps: int
     ours = start.select([0])
     one = teacher.select([0])
     module, judge = ReluNetwork.from_stack(ours), ReluNetwork.from_stack(one)
-    optimiser = torch.optim.SGD(module.parameters(), lr=RATE)
     for step in range(min(steps, PLAIN_STEPS)):
         inputs = batch(step)[:1]
         move(ours, exact_velocity(one, ours, inputs), RATE)
         normalise_columns(ours)
-        optimiser.zero_grad()
         with torch.no_grad():
             target = judge(inputs[0])
-        obvious_loss(module(inputs[0]), target, "half_sum").backward()
-        optimiser.step()
+        parameters = list(module.parameters())
+        loss = obvious_loss(module(inputs[0]), target, "half_sum")
+        gradients = torch.autograd.grad(loss, parameters)
         with torch.no_grad():
+            for parameter, gradient in zip(parameters, gradients, strict=True):
+                parameter.sub_(gradient, alpha=RATE)
             for linear in module.linears:
                 wide = [linear.weight]
                 if start.biases:
