@@ -2,9 +2,11 @@ import numpy as np
 import pytest
 import torch
 
+from trine.core.seeding import Seeds
+from trine.dynamics.assembly import teacher_of
 from trine.dynamics.deep_specialisation import deep, make_setting
 from trine.dynamics.joint_results import Outcome, node_frame, student_frame
-from trine.dynamics.joint_training import make_teacher_of, train_together
+from trine.dynamics.joint_training import train_together
 from trine.dynamics.stack_plan import Member, shape_of
 
 
@@ -29,7 +31,7 @@ def test_defaults_are_those_of_the_paper():
 
 
 def test_teacher_nodes_are_active_on_half_of_the_data_and_outputs_standardised():
-    teacher = make_teacher_of(Member(small(dtype="float64"), 1))
+    teacher = teacher_of(small(dtype="float64"), Seeds(1))
     inputs = 10 * np.random.default_rng(7).standard_normal((20_000, 6))
     trace = teacher.forward(torch.as_tensor(inputs[None]))
     for layer in range(2):
@@ -41,14 +43,14 @@ def test_teacher_nodes_are_active_on_half_of_the_data_and_outputs_standardised()
 
 
 def test_the_teacher_does_not_change_with_the_size_of_the_data():
-    one = make_teacher_of(Member(small(), 1))
-    other = make_teacher_of(Member(small(data={"samples": 500, "evaluation": 100}), 1))
+    one = teacher_of(small(), Seeds(1))
+    other = teacher_of(small(data={"samples": 500, "evaluation": 100}), Seeds(1))
     assert all(torch.equal(a, b) for a, b in zip(one.weights, other.weights, strict=True))
     assert all(torch.equal(a, b) for a, b in zip(one.biases, other.biases, strict=True))
 
 
 def test_decay_and_slope_are_options():
-    weak = make_teacher_of(Member(small(teacher_start={"decay": 2.0}), 1))
+    weak = teacher_of(small(teacher_start={"decay": 2.0}), Seeds(1))
     norms = weak.weights[1][0].norm(dim=0)
     assert norms[0] > 5 * norms[-1]
     assert small(network={"slope": 0.2}).student_architecture.slope == 0.2

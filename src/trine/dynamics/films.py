@@ -31,10 +31,11 @@ from trine.core.executors import Executor
 from trine.core.progress import Progress, SilentProgress, Task
 from trine.core.records import MetricsWriter, read_metrics
 from trine.core.sweep import Cell, CellResult, read_cell, sweep
+from trine.dynamics.assembly import pick_device
 from trine.dynamics.config import RunConfig, from_json, to_json
 from trine.dynamics.stack import Stack
 from trine.dynamics.training import Diverged, Point
-from trine.dynamics.trial import Moments, Snapshot, Trial, moments, pick_device
+from trine.dynamics.trial import Moments, Snapshot, Trial, moments
 
 __all__ = ["Reel", "shoot", "stack_size"]
 

@@ -25,24 +25,24 @@ from numpy.typing import NDArray
 from trine.core.artifacts import read_arrays, read_metadata, write_arrays
 from trine.core.errors import DataError
 from trine.core.sweep import Cell, CellResult
-from trine.dynamics.augmentation import agnostic_inputs, teacher_inputs
-from trine.dynamics.batches import Batches, Draw, gaussian_inputs, uniform_inputs
-from trine.dynamics.initialise import (
-    StudentOptions,
-    TeacherOptions,
-    calibrate_batch_norm,
-    make_student,
-    make_teacher,
+from trine.dynamics.assembly import (
+    descent_of,
+    evaluation_inputs,
+    input_draw,
+    pick_device,
+    student_of,
+    teacher_of,
 )
+from trine.dynamics.augmentation import agnostic_inputs, teacher_inputs
+from trine.dynamics.batches import Batches, Draw
 from trine.dynamics.snapshots import Evaluation, Records
 from trine.dynamics.stack import Stack
-from trine.dynamics.stack_plan import Member, members_of, resolve_device
+from trine.dynamics.stack_plan import Member, members_of
 from trine.dynamics.training import Descent, Diverged, train
 from trine.dynamics.two_layer import Setting, turn_signs_
 
-__all__ = ["make_teacher_of", "seconds_per_step", "train_cell", "train_together"]
+__all__ = ["seconds_per_step", "train_cell", "train_together"]
 
-CALIBRATION = 10_000
 SAVE_EVERY = 60.0  # seconds between checkpoints
 
 _logger = logging.getLogger(__name__)
@@ -87,7 +87,11 @@ def train_together(members: Sequence[Member], checkpoint: Path | None = None) ->
             state.look(evaluation, 0, None)
         try:
             for point in train(
-                state.student, batches, _descent(chosen), epochs=setting.epochs, start=state.epoch
+                state.student,
+                batches,
+                _descent(chosen),
+                epochs=setting.epochs,
+                start=state.epoch,
             ):
                 state.epoch = round(point.epoch)
                 state.look(evaluation, state.epoch, point.loss)
@@ -151,9 +155,9 @@ class _State:
 
     @classmethod
     def fresh(cls, members: Sequence[Member]) -> _State:
-        students = [_student(member, make_teacher_of(member)) for member in members]
+        students = [_student(member) for member in members]
         records = Records(members[0].setting, len(members))
-        stack = Stack.concatenate(students).to(resolve_device(members[0].setting.device))
+        stack = Stack.concatenate(students).to(pick_device(members[0].setting.device))
         return cls(members, list(range(len(members))), stack, 0, records)
 
     @classmethod
@@ -172,7 +176,7 @@ class _State:
                 if name.startswith("student.")
             }
             networks = [int(k) for k in arrays.pop("networks")]
-            device = resolve_device(setting.device)
+            device = pick_device(setting.device)
             stack = Stack.from_arrays(setting.student_architecture, student, device=device)
             records = Records(setting, len(members), arrays)
             return cls(members, networks, stack, int(facts["epoch"]), records)
@@ -214,48 +218,15 @@ def _identity(members: Sequence[Member]) -> str:
     return json.dumps([[member.setting.text, member.seed] for member in members])
 
 
-def make_teacher_of(member: Member) -> Stack:
-    """The teacher of a member, as a stack of one network on the CPU."""
-    setting = member.setting
-    options = TeacherOptions(**setting.teacher_start.model_dump())
-    place = setting.network.teacher_batch_norm
-    sample = None
-    if options.bias == "median" or options.standardise_outputs or place != "none":
-        generator = member.seeds.generator("calibration")
-        sample = _plain(setting)(generator, CALIBRATION).astype(np.float64)
-    dtype = _dtype(setting)
-    teacher = make_teacher(
-        setting.teacher_architecture, member.seeds, options, inputs=sample, dtype=dtype
-    )
-    if sample is not None and place != "none":
-        teacher = calibrate_batch_norm(teacher, torch.as_tensor(sample[None], dtype=dtype))
-    return teacher
-
-
-def _student(member: Member, teacher: Stack) -> Stack:
-    setting = member.setting
-    options = StudentOptions(**setting.student_start.model_dump())
-    student = make_student(
-        setting.student_architecture, member.seeds, options, teacher=teacher, dtype=_dtype(setting)
-    )
-    turn_signs_(student, teacher, setting.signs)
-    return student
-
-
-def _dtype(setting: Setting) -> torch.dtype:
-    return torch.float64 if setting.dtype == "float64" else torch.float32
-
-
 def _descent(members: Sequence[Member]) -> Descent:
-    shared = members[0].setting.descent
-    rates = [member.setting.descent.rate for member in members]
-    return Descent(rates, shared.loss, shared.schedule, shared.unit_rows, shared.frozen)
+    return descent_of([member.setting for member in members])
 
 
-def _plain(setting: Setting) -> Draw:
-    if setting.data.distribution == "uniform":
-        return uniform_inputs(setting.inputs, setting.data.std)
-    return gaussian_inputs(setting.inputs, setting.data.std)
+def _student(member: Member) -> Stack:
+    teacher = teacher_of(member.setting, member.seeds)
+    student = student_of(member.setting, member.seeds, teacher)
+    turn_signs_(student, teacher, member.setting.signs)
+    return student
 
 
 def _draw(setting: Setting, teacher: Stack) -> Draw:
@@ -263,13 +234,13 @@ def _draw(setting: Setting, teacher: Stack) -> Draw:
         return teacher_inputs(teacher, setting.data.std)
     if setting.augmentation == "agnostic":
         return agnostic_inputs(setting.inputs, setting.data.std)
-    return _plain(setting)
+    return input_draw(setting)
 
 
 def _data(members: Sequence[Member]) -> tuple[Batches, Evaluation]:
     """Training and evaluation data; members that can share a data set do."""
     shared = members[0].setting
-    device = resolve_device(shared.device)
+    device = pick_device(shared.device)
     sets: dict[str, int] = {}
     source: list[int] = []
     firsts: list[Member] = []
@@ -281,7 +252,7 @@ def _data(members: Sequence[Member]) -> tuple[Batches, Evaluation]:
             sets[key] = len(firsts)
             firsts.append(member)
         source.append(sets[key])
-    single = [make_teacher_of(member) for member in firsts]
+    single = [teacher_of(member.setting, member.seeds) for member in firsts]
     teachers = Stack.concatenate(single).to(device)
     data = shared.data
     batches = Batches(
@@ -304,8 +275,7 @@ def _data(members: Sequence[Member]) -> tuple[Batches, Evaluation]:
         key = (member.seed, kind.std, kind.distribution)
         if key not in looked:
             looked[key] = len(drawn)
-            values = _plain(member.setting)(member.seeds.generator("evaluation"), data.evaluation)
-            drawn.append(torch.as_tensor(values, dtype=_dtype(shared), device=device))
+            drawn.append(evaluation_inputs(member.setting, [member.seeds])[0].to(device))
         places.append(looked[key])
     evaluation = Evaluation(
         torch.stack(drawn), places, batches.network_teachers, shared.descent.loss

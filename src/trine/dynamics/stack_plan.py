@@ -17,10 +17,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 
 from trine.core.seeding import Seeds
 from trine.core.sweep import Cell
+from trine.dynamics.assembly import pick_device
 from trine.dynamics.deep_specialisation import make_setting
 from trine.dynamics.two_layer import Setting
 
@@ -30,7 +30,6 @@ __all__ = [
     "data_bytes",
     "members_of",
     "plan_stacks",
-    "resolve_device",
     "shape_of",
     "stack_size",
 ]
@@ -80,7 +79,7 @@ def stack_size(setting: Setting, *, memory: float = GIB) -> int:
     """How many networks to train together; see the module."""
     fitting = max(1, int(memory // data_bytes(setting)))
     weights = setting.student_architecture.num_weights * _item(setting)
-    if resolve_device(setting.device).type == "cuda":
+    if pick_device(setting.device) == "cuda":
         return fitting
     return min(fitting, max(4, min(32, int(CACHE // weights))))
 
@@ -138,10 +137,3 @@ def members_of(cell: Cell) -> list[Member]:
     made = [json.loads(text) for text in cell.parameters["settings"]]
     settings = [make_setting(str(values.pop("setup")), values) for values in made]
     return [Member(settings[place], seed) for place, seed in cell.parameters["networks"]]
-
-
-def resolve_device(name: str) -> torch.device:
-    """`auto` is the GPU if there is one."""
-    if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
-    return torch.device(name)

@@ -38,12 +38,14 @@ from trine.core.errors import ConfigError
 from trine.core.executors import Executor, SerialExecutor
 from trine.core.progress import Progress
 from trine.core.runs import Run, open_run
+from trine.core.seeding import Seeds
 from trine.core.sweep import Cell
 from trine.core.sweep import sweep as sweep_cells
+from trine.dynamics.assembly import teacher_of
 from trine.dynamics.deep_specialisation import make_setting
 from trine.dynamics.joint_results import Outcome, node_frame, read_outcomes, summary_frame
-from trine.dynamics.joint_training import make_teacher_of, seconds_per_step, train_cell
-from trine.dynamics.stack_plan import GIB, Member, data_bytes, members_of, plan_stacks, shape_of
+from trine.dynamics.joint_training import seconds_per_step, train_cell
+from trine.dynamics.stack_plan import GIB, data_bytes, members_of, plan_stacks, shape_of
 from trine.dynamics.two_layer import Setting
 
 __all__ = ["SweepConfig", "describe", "settings_of", "sweep"]
@@ -214,7 +216,7 @@ def sweep(
         return run, read_json(result)
     facts = describe(config)
     for setting in {s.teacher_text: s for s in settings}.values():
-        make_teacher_of(Member(setting, config.first_seed))  # a grid too coarse is told at once
+        teacher_of(setting, Seeds(config.first_seed))  # a grid too coarse is told at once
     with run:
         cells = plan_stacks(settings, config.all_seeds, memory=config.memory_gib * GIB)
         chosen = executor or SerialExecutor()

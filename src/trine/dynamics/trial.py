@@ -22,27 +22,25 @@ from torch import Tensor
 
 from trine.core.errors import UsageError
 from trine.core.seeding import Seeds
-from trine.dynamics.batches import Batches, Draw, gaussian_inputs, uniform_inputs
-from trine.dynamics.config import RunConfig
-from trine.dynamics.initialise import (
-    StudentOptions,
-    TeacherOptions,
-    calibrate_batch_norm,
-    make_student,
-    make_teacher,
+from trine.dynamics.assembly import (
+    descent_of,
+    evaluation_inputs,
+    input_draw,
+    pick_device,
+    student_of,
+    teacher_of,
 )
+from trine.dynamics.batches import Batches
+from trine.dynamics.config import RunConfig
 from trine.dynamics.measures.base import measure_stacks
 from trine.dynamics.measures.matching import Matching, NodeMatching
 from trine.dynamics.pull import pull_of
 from trine.dynamics.stack import Stack, Trace
-from trine.dynamics.training import Descent, Diverged, Loss, Point, train
+from trine.dynamics.training import Diverged, Loss, Point, train
 
-__all__ = ["Moments", "Snapshot", "Trial", "moments", "pick_device"]
+__all__ = ["Moments", "Snapshot", "Trial", "moments"]
 
 Floats = NDArray[np.float32]
-
-CALIBRATION = 4096
-"""Training samples that BatchNorm's first running statistics are of."""
 
 PULL_EPOCHS = frozenset(m * 10**k for k in range(6) for m in (1, 2, 3, 5))
 """Pulls cost much more than correlations, so that they are taken at fewer moments."""
@@ -197,47 +195,19 @@ class Trial:
         self.config = config
         self.seeds = list(seeds)
         self.device = torch.device(device or pick_device(config.device))
-        self.draw = input_draw(config)
-        dtype = torch.float32 if config.dtype == "float32" else torch.float64
         named = [Seeds(seed) for seed in seeds]
-        count = config.data.evaluation
-        drawn = [torch.as_tensor(self.draw(s.generator("evaluation"), count)) for s in named]
-        self.evaluation = torch.stack(drawn).to(self.device, dtype)
-        pairs = [self._pair(s, dtype) for s in named]
-        self.teachers = Stack.concatenate([teacher for teacher, _ in pairs])
-        self.students = Stack.concatenate([student for _, student in pairs])
-        data, descent = config.data, config.descent
+        self.evaluation = evaluation_inputs(config, named).to(self.device)
+        teachers = [teacher_of(config, s) for s in named]
+        students = [student_of(config, s, t) for s, t in zip(named, teachers, strict=True)]
+        self.teachers = Stack.concatenate(teachers).to(self.device)
+        self.students = Stack.concatenate(students).to(self.device)
+        data = config.data
         self.batches = Batches(
-            self.draw, self.teachers, named, samples=data.samples, batch_size=descent.batch,
-            order=data.order, steps_per_epoch=data.steps_per_epoch, fresh=data.fresh,
+            input_draw(config), self.teachers, named, samples=data.samples,
+            batch_size=config.descent.batch, order=data.order,
+            steps_per_epoch=data.steps_per_epoch, fresh=data.fresh,
         )  # fmt: skip
-        if config.network.batch_norm != "none":
-            first = self.batches.inputs()[:, :CALIBRATION]
-            self.students = calibrate_batch_norm(self.students, first)
-        self.descent = Descent(
-            descent.rate, descent.loss, descent.schedule, descent.unit_rows, descent.frozen
-        )
-
-    def _pair(self, seeds: Seeds, dtype: torch.dtype) -> tuple[Stack, Stack]:
-        config = self.config
-        options = TeacherOptions(**config.teacher_start.model_dump())
-        fitted = options.bias == "median" or options.standardise_outputs
-        normed = config.network.teacher_batch_norm != "none"
-        inputs = None
-        if fitted or normed:
-            first = ("data", 0) if config.data.fresh else ("data",)
-            drawn = self.draw(seeds.generator(*first), config.data.samples)
-            inputs = np.asarray(drawn, dtype=np.float64)
-        teacher = make_teacher(
-            config.teacher_architecture, seeds, options, inputs=inputs if fitted else None
-        )
-        if inputs is not None and normed:
-            teacher = calibrate_batch_norm(teacher, torch.as_tensor(inputs[None]))
-        student = make_student(
-            config.student_architecture, seeds,
-            StudentOptions(**config.student_start.model_dump()), teacher=teacher,
-        )  # fmt: skip
-        return teacher.to(self.device, dtype), student.to(self.device, dtype)
+        self.descent = descent_of([config] * len(self.seeds))
 
     def film(
         self,
@@ -357,27 +327,6 @@ class EvaluationLoss:
         if self._sum is None:
             raise UsageError("loss of no samples", hint="call update first")
         return self._sum / self._count
-
-
-def pick_device(name: str) -> str:
-    """`cpu` or `cuda`; `auto` is the GPU if there is one.
-
-    Raises:
-      UsageError: `cuda` without a GPU.
-    """
-    there = torch.cuda.is_available()
-    if name == "cuda" and not there:
-        raise UsageError("device cuda: no GPU is to be seen", accepted="cpu, auto")
-    return "cuda" if there and name != "cpu" else "cpu"
-
-
-def input_draw(config: RunConfig) -> Draw:
-    """How a configuration draws its inputs, in its own precision."""
-    data = config.data
-    if data.distribution == "uniform":
-        return uniform_inputs(config.inputs, data.std)
-    kind = np.float32 if config.dtype == "float32" else np.float64
-    return gaussian_inputs(config.inputs, data.std, dtype=kind)
 
 
 def _single(values: Tensor) -> Floats:
