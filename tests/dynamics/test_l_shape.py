@@ -59,11 +59,12 @@ def test_an_l_in_numbers():
     assert found.unmatched_influence == 0.02
     assert found.decades == pytest.approx(2.0)
     assert found.floor_share == pytest.approx(2 / 3)  # below a tenth of 2.0: two of three
+    assert found.ordered == pytest.approx(5 / 6)  # of the six pairs, only 1.0 against 1.5 is wrong
 
 
 def test_no_student_on_one_side():
     found = l_shape([0.99, 0.98], [1.0, 1.0])
-    assert np.isnan(found.decades) and np.isnan(found.floor_share)
+    assert np.isnan(found.decades) and np.isnan(found.floor_share) and np.isnan(found.ordered)
     assert l_shape([0.1], [1.0]).matched == 0
 
 

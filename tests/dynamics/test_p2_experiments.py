@@ -84,17 +84,17 @@ def _frame(**columns) -> pl.DataFrame:
 
 
 def test_the_verdict_of_f8_follows_the_numbers():
-    def judged(floor: float, decades: float):
+    def judged(floor: float, ordered: float):
         return f8._judge(
             _frame(
                 decay=[0.0, 0.0], over=[1.0, 10.0], unmatched=[3, 5],
-                floor_share=[0.0, floor], decades=[0.0, decades],
+                floor_share=[0.0, floor], decades=[0.0, 1.0], ordered=[0.5, ordered],
             )
         )[0]  # fmt: skip
 
-    assert judged(0.95, 2.0) == "holds"
-    assert judged(0.5, 0.6) == "holds in part"
-    assert judged(0.5, 0.1) == "does not hold"
+    assert judged(0.95, 1.0) == "holds"
+    assert judged(0.5, 0.95) == "holds in part"
+    assert judged(0.5, 0.7) == "does not hold"
     nothing = _frame(decay=[0.0], over=[10.0], unmatched=[0], floor_share=[np.nan], decades=[1.0])
     assert f8._judge(nothing)[0] == "not tested"
 

@@ -13,7 +13,7 @@ from trine.core.report import picture
 from trine.core.tables import Column, Table
 from trine.dynamics.deep_specialisation import DeepSetting, deep
 from trine.dynamics.experiments.base import ExperimentContext, Finding, Scale, Verdict
-from trine.dynamics.experiments.l_shape import COLUMNS, DECADES, l_table
+from trine.dynamics.experiments.l_shape import COLUMNS, l_table
 from trine.dynamics.experiments.two_layer_cells import end_of, keep, train_settings
 from trine.dynamics.joint_results import node_frame, student_frame, summary_frame
 from trine.dynamics.measures.l_shape import FLOOR
@@ -25,6 +25,10 @@ CLAIM = (
     "In deep networks students specialise at the lowest layer first: there matched nodes keep their"
     " influence sqrt(E beta_kk) and the others lose it; higher layers follow weakly (Tian 2020)."
 )
+
+
+DECADES = 0.5
+"""An L at the bottom: unmatched nodes are this many decades below matched ones, by medians."""
 
 
 @dataclass(frozen=True, slots=True)

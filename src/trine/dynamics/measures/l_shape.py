@@ -25,6 +25,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
+from scipy.stats import rankdata
 from torch import Tensor
 
 from trine.core.errors import UsageError
@@ -107,6 +108,8 @@ class LShape:
       decades: log10 of the ratio of the two medians; NaN if one is missing.
       floor_share: share of the unmatched ones below `FLOOR` times the median of the matched; NaN
         if there is none.
+      ordered: probability that a matched node has more influence than an unmatched one, ties half
+        (Mann and Whitney 1947); 1 for an L of any height, 1/2 if influence tells nothing.
     """
 
     matched: int
@@ -115,6 +118,7 @@ class LShape:
     unmatched_influence: float
     decades: float
     floor_share: float
+    ordered: float
 
 
 def l_shape(best: ArrayLike, influence: ArrayLike, threshold: float = 0.95) -> LShape:
@@ -141,7 +145,15 @@ def l_shape(best: ArrayLike, influence: ArrayLike, threshold: float = 0.95) -> L
         unmatched_influence=bottom,
         decades=float(np.log10(top / bottom)) if top > 0 and bottom > 0 else float("nan"),
         floor_share=float((low < FLOOR * top).mean()) if len(low) and len(high) else float("nan"),
+        ordered=_ordered(high, low),
     )
+
+
+def _ordered(high: NDArray[np.float64], low: NDArray[np.float64]) -> float:
+    if not len(high) or not len(low):
+        return float("nan")
+    ranks = rankdata(np.concatenate([high, low]))[: len(high)]
+    return float((ranks.sum() - len(high) * (len(high) + 1) / 2) / (len(high) * len(low)))
 
 
 def _median(values: NDArray[np.float64]) -> float:
