@@ -84,8 +84,8 @@ def experiment(context: ExperimentContext) -> Finding:
         "The L in numbers, medians over student nodes of all seeds",
         [Column("decay", "p"), Column("over"), *COLUMNS],
         f"matched: best correlation above {MATCHED}; floor: fan-out norm below {FLOOR:g} times the "
-        "median of the matched nodes; matched above others: probability that a matched node has the "
-        "larger fan-out.",
+        "median of the matched nodes; matched above others: probability that a matched node has "
+        "the larger fan-out.",
     )
     tables, pictures = keep(context, {"l-shape": table}, [shown])
     return Finding(
@@ -97,8 +97,8 @@ def experiment(context: ExperimentContext) -> Finding:
         tables=tables,
         figures=pictures,
         notes=[
-            "The theorem is about zero gradient; after a finite number of steps, nodes on their way "
-            "are seen between floor and top, and several students share one teacher node.",
+            "The theorem is about zero gradient; after a finite number of steps, nodes on their "
+            "way are seen between floor and top, and several students share one teacher node.",
             f"Holds: {SHARE:g} of the others on the floor at every p; in part: a matched node has "
             f"the larger fan-out with probability {ORDERED:g} at every p. The second was added "
             "after a first look at the figure of 30,000 steps.",
