@@ -25,15 +25,15 @@ from typing import Any
 import numpy as np
 import polars as pl
 import torch
-from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from trine.core.figures import Palette, house_style, save_figure
+from trine.core.figures import save_figure
 from trine.core.report import picture
 from trine.core.sweep import Cell, CellResult, read_cell, sweep
 from trine.core.tables import Column, Table, save_table
 from trine.dynamics.architecture import Architecture
 from trine.dynamics.batches import Batches, gaussian_inputs
+from trine.dynamics.experiments.alignment_pictures import curve_figure, heat_figure
 from trine.dynamics.experiments.base import ExperimentContext, Finding, Verdict
 from trine.dynamics.experiments.matrix_cells import (
     GaussianStream,
@@ -66,7 +66,6 @@ EVALUATION = 10_240
 """Samples for correlations, and so for winners."""
 OVERLAP = 1_024
 """Samples for L* and H*."""
-LAYERS = Palette([f"layer {k}" for k in range(7)])
 RUNS = {"deep": "deep, random start", "two-layer": "two-layer, 20 nodes start near"}
 MEASURES = {"activation": "L*", "path": "H*"}
 
@@ -212,7 +211,7 @@ def experiment(context: ExperimentContext) -> Finding:
             "The overlaps of a deep student, from start to end",
         ),
         picture(
-            save_figure(curve_figure(curves), curves, figures, "diagonality"),
+            save_figure(curve_figure(curves, RUNS), curves, figures, "diagonality"),
             f"Mean |diagonal| over mean |off-diagonal|, rows by the final winners; mean over "
             f"{scale.seeds} seeds (of the logarithm) with its 95 % bootstrap interval. Step 0 is "
             "drawn at 1.",
@@ -364,60 +363,3 @@ def _balanced(square: Array) -> Array:
     columns = np.sqrt(np.square(square).mean(0, keepdims=True))
     even = square / np.maximum(np.sqrt(rows * columns), 1e-30)
     return even / max(float(even.max()), 1e-30)
-
-
-def heat_figure(maps: pl.DataFrame) -> Figure:
-    """A row a layer, top layer above; columns L* and H* over steps."""
-    layers = sorted(maps["layer"].unique().to_list(), reverse=True)
-    steps = maps["step"].unique(maintain_order=True).to_list()
-    pairs = [(word, step) for word in MEASURES.values() for step in steps]
-    with house_style():
-        figure = Figure(figsize=(1.35 * len(pairs), 1.45 * len(layers)), layout="constrained")
-        axes = figure.subplots(len(layers), len(pairs), squeeze=False)
-        image = None
-        for row, layer in enumerate(layers):
-            for column, (word, step) in enumerate(pairs):
-                part = maps.filter(
-                    (pl.col("layer") == layer)
-                    & (pl.col("overlap") == word)
-                    & (pl.col("step") == step)
-                )
-                size = round(len(part) ** 0.5)
-                ax = axes[row, column]
-                image = ax.imshow(
-                    part["value"].to_numpy().reshape(size, size), vmin=0, vmax=1, cmap="cividis"
-                )
-                ax.set(xticks=[], yticks=[])
-                ax.grid(visible=False)
-                if row == 0:
-                    ax.set_title(f"|{word}|, {step:,}", fontsize=9)
-                if column == 0:
-                    ax.set_ylabel(f"layer {layer}")
-        if image is not None:
-            bar = figure.colorbar(image, ax=axes, shrink=0.6)
-            bar.set_label("share of the largest entry")
-    return figure
-
-
-def curve_figure(curves: pl.DataFrame) -> Figure:
-    """Diagonality over steps, a row a run, a column an overlap."""
-    runs = curves["run"].unique(maintain_order=True).to_list()
-    with house_style():
-        figure = Figure(figsize=(8.2, 2.9 * len(runs)), layout="constrained")
-        axes = figure.subplots(len(runs), len(MEASURES), squeeze=False)
-        for row, run in enumerate(runs):
-            for column, word in enumerate(MEASURES.values()):
-                ax = axes[row, column]
-                part = curves.filter((pl.col("run") == run) & (pl.col("overlap") == word))
-                for (layer,), line in part.group_by(["layer"], maintain_order=True):
-                    x = line["step"].clip(1)
-                    style = LAYERS.line(f"layer {layer}")
-                    ax.plot(x, line["ratio"], marker=LAYERS.marker(f"layer {layer}"), ms=3, **style)
-                    ax.fill_between(
-                        x, line["low"], line["high"], color=style["color"], alpha=0.25, lw=0
-                    )
-                ax.set(xscale="log", title=f"{word}: {RUNS[run]}", xlabel="step")
-                ax.set_ylabel("|diagonal| / |off-diagonal|")
-                if column == 0:
-                    ax.legend(loc="upper left")
-    return figure

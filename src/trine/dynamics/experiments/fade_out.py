@@ -35,15 +35,15 @@ from typing import Any
 import numpy as np
 import polars as pl
 import torch
-from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from trine.core.figures import PALETTE, house_style, save_figure
+from trine.core.figures import save_figure
 from trine.core.report import picture
 from trine.core.seeding import Seeds
 from trine.core.sweep import Cell, CellResult, read_cell, sweep
 from trine.core.tables import Column, Table, save_table
 from trine.dynamics.experiments.base import ExperimentContext, Finding, Verdict
+from trine.dynamics.experiments.fade_out_pictures import curve_figure, straggler_figure
 from trine.dynamics.experiments.matrix_cells import (
     GaussianStream,
     blocks,
@@ -65,7 +65,7 @@ Array = NDArray[np.float64]
 DECADES = 3.0
 STRAGGLERS = 0.05
 PARALLEL = 5.0
-"""Degrees within which two nodes count as one."""
+"""Degrees within which two nodes count as one; the picture draws them so."""
 VISIBLE = 0.01
 """Nodes above this share of their network's median lucky norm are looked at one by one."""
 LUCKY = 20
@@ -218,7 +218,7 @@ def experiment(context: ExperimentContext) -> Finding:
                 "Outgoing weights of nodes that win nothing decay",
             ),
             picture(
-                save_figure(straggler_figure(nodes), nodes, figures, "stragglers"),
+                save_figure(straggler_figure(nodes, PARALLEL), nodes, figures, "stragglers"),
                 f"One point an unlucky node at the last step, {scale.seeds} seeds; triangles: the "
                 f"outgoing weights of nodes less than {PARALLEL:g} degrees apart, summed.",
                 _straggler_title(nodes),
@@ -418,75 +418,3 @@ def _exact_table(exact: Sequence[FixedFirstLayer]) -> Table:
         ),
         "L in closed form (arc-cosine kernel): the linear flow has one fixed point, V_r = 0.",
     )
-
-
-def _panels(count: int, height: float) -> tuple[Figure, list[Any]]:
-    columns = min(count, 2)
-    rows = -(-count // columns)
-    with house_style():
-        figure = Figure(figsize=(1.2 + 3.6 * columns, height * rows), layout="constrained")
-        axes = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
-    return figure, list(axes.ravel())
-
-
-def curve_figure(curves: pl.DataFrame) -> Figure:
-    """Norms over steps, a panel a case; columns of `curves` as in the CSV."""
-    cases = curves["case"].unique(maintain_order=True).to_list()
-    figure, axes = _panels(len(cases), 2.9)
-    with house_style():
-        for number, (ax, case) in enumerate(zip(axes, cases, strict=False)):
-            for group in ("lucky", "unlucky"):
-                part = curves.filter(
-                    (pl.col("case") == case) & (pl.col("group") == group) & (pl.col("step") > 0)
-                )
-                colour = PALETTE.colour(group)
-                ax.plot(part["step"], part["norm"], color=colour, label=f"{group}, median")
-                ax.fill_between(
-                    part["step"], part["low"], part["high"], color=colour, alpha=0.25, lw=0
-                )
-                name = "smallest" if group == "lucky" else "largest"
-                ax.plot(
-                    part["step"],
-                    part["extreme"],
-                    ":",
-                    color=colour,
-                    lw=1.2,
-                    label=f"{name} {group}",
-                )
-            ax.set(xscale="log", yscale="log", title=case)
-            if number == 0:
-                ax.legend(loc="lower left")
-        for ax in axes[len(cases) :]:
-            ax.set_visible(False)
-        figure.supxlabel("step")
-        figure.supylabel("norm of outgoing weights")
-    return figure
-
-
-def straggler_figure(nodes: pl.DataFrame) -> Figure:
-    """Norm of unlucky nodes, alone and merged, against the angle to the nearest other, degrees."""
-    cases = nodes["case"].unique(maintain_order=True).to_list()
-    figure, axes = _panels(len(cases), 2.9)
-    with house_style():
-        for number, (ax, case) in enumerate(zip(axes, cases, strict=False)):
-            part = nodes.filter(pl.col("case") == case)
-            x = part["partner"]
-            kind = {"s": 12, "alpha": 0.6}
-            ax.scatter(x, part["norm"], color=PALETTE.colour("unlucky"), label="alone", **kind)
-            near = part.filter(pl.col("partner") < PARALLEL)
-            ax.scatter(
-                near["partner"],
-                near["merged"],
-                color=PALETTE.colour("lucky"),
-                marker="^",
-                label="with its parallel partner",
-                **kind,
-            )
-            ax.set(xscale="log", yscale="log", title=case)
-            if number == 0:
-                ax.legend(loc="lower left")
-        for ax in axes[len(cases) :]:
-            ax.set_visible(False)
-        figure.supxlabel("angle to the nearest other unlucky node, degrees")
-        figure.supylabel("norm of outgoing weights")
-    return figure
