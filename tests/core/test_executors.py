@@ -32,6 +32,11 @@ def environment(_: int) -> tuple[str, int]:
     return os.environ["NUMBA_NUM_THREADS"], os.getpid()
 
 
+def first_environment(_: int) -> bytes:
+    # What the process was born with, before any Python of ours.
+    return Path("/proc/self/environ").read_bytes()
+
+
 def linger(directory: Path) -> None:
     (directory / str(os.getpid())).touch()
     time.sleep(60)
@@ -54,6 +59,17 @@ def test_workers_compute_on_one_thread_in_other_processes():
     threads, process = dict(ProcessExecutor(1).run(environment, [0]))[0]
     assert threads == "1"
     assert process != os.getpid()
+
+
+@pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="needs Linux's /proc")
+def test_workers_have_one_thread_before_they_import_anything(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("OMP_NUM_THREADS", "7")
+    monkeypatch.delenv("OPENBLAS_NUM_THREADS", raising=False)
+    born = dict(ProcessExecutor(1).run(first_environment, [0]))[0]
+    assert b"OPENBLAS_NUM_THREADS=1" in born.split(b"\0")
+    assert b"OMP_NUM_THREADS=1" in born.split(b"\0")
+    assert os.environ["OMP_NUM_THREADS"] == "7"
+    assert "OPENBLAS_NUM_THREADS" not in os.environ
 
 
 def test_a_killed_worker_is_one_line():

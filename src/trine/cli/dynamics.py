@@ -36,6 +36,10 @@ def _needs_torch(what: str) -> None:
     from trine.core.extras import require
 
     require("dynamics", f"trine dynamics {what}")
+    # Before numpy and torch are imported. Seeds share the cores; more threads for the small
+    # products of one seed only wait for each other.
+    for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+        os.environ.setdefault(variable, "1")
 
 
 @app.command()

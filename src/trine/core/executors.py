@@ -8,9 +8,10 @@ import multiprocessing
 import os
 import signal
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from typing import Protocol, TypeVar
 
 from trine.core.errors import DataError, UsageError
@@ -91,7 +92,8 @@ class ProcessExecutor:
         )
         whole = False
         try:
-            futures = {pool.submit(function, item): i for i, item in enumerate(items)}
+            with _one_thread_for_children():  # which are started by the first submissions
+                futures = {pool.submit(function, item): i for i, item in enumerate(items)}
             while futures:
                 # Waiting in short turns, because a library with a signal handler of its own
                 # (polars) lets an endless wait sleep through Ctrl-C.
@@ -119,11 +121,24 @@ def make_executor(workers: int) -> Executor:
     return SerialExecutor() if workers == 1 else ProcessExecutor(workers)
 
 
+@contextmanager
+def _one_thread_for_children() -> Generator[None]:
+    # A spawned process imports the main script again before anything of ours runs in it; if that
+    # imports numpy, a variable that is set later comes too late.
+    before = {variable: os.environ.get(variable) for variable in _THREAD_VARIABLES}
+    os.environ.update(dict.fromkeys(_THREAD_VARIABLES, "1"))
+    try:
+        yield
+    finally:
+        for variable, value in before.items():
+            if value is None:
+                del os.environ[variable]
+            else:
+                os.environ[variable] = value
+
+
 def _prepare_worker() -> None:
-    # Runs before the function is unpickled, hence before numpy and numba read these variables.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    for variable in _THREAD_VARIABLES:
-        os.environ[variable] = "1"
     threading.Thread(target=_end_with_parent, daemon=True).start()
 
 
