@@ -118,7 +118,7 @@ PRESETS: Mapping[str, Preset] = {
         _labels(60), _labels(20, 0.02), _outputs(60),
     ),
 }  # fmt: skip
-"""By name; `demo`, `quick` and `small` are made for one CPU core: seconds, 3 and 25 minutes."""
+"""By name; `demo`, `quick` and `small` are made for one CPU core: 10 s, 2 and 20 minutes."""
 
 
 def experiment(context: ExperimentContext) -> Finding:
