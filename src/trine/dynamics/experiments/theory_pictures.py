@@ -55,7 +55,8 @@ def overlay_figure(overlay: pl.DataFrame) -> Figure:
                 ax.set_title(f"{run}:\n{name}")
                 if column == 0:
                     ax.set_ylabel("distance / movement")
-                    ax.legend()
+                if column == len(series) - 1:  # where curves leave room
+                    ax.legend(loc="upper right")
     return figure
 
 
