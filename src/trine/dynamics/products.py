@@ -12,6 +12,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from trine.dynamics.blas_threads import one_blas_thread
+
 __all__ = ["add_transposed_product_", "product", "product_transposed"]
 
 _NUMPY = (torch.float32, torch.float64)
@@ -32,7 +34,8 @@ def product(first: Tensor, second: Tensor) -> Tensor:
     if not _by_numpy(first, second):
         return torch.bmm(first, second)
     result = first.new_empty(first.shape[0], first.shape[1], second.shape[2])
-    np.matmul(first.numpy(), second.numpy(), out=result.numpy())
+    with one_blas_thread():
+        np.matmul(first.numpy(), second.numpy(), out=result.numpy())
     return result
 
 
@@ -41,7 +44,8 @@ def product_transposed(inputs: Tensor, weights: Tensor, bias: Tensor | None) -> 
     """`[R, B, m]` times the transpose of `[R, n, m]`, plus `[R, n]`: `[R, B, n]`."""
     if inputs.dtype == torch.float64 and _by_numpy(inputs, weights):
         result = inputs.new_empty(inputs.shape[0], inputs.shape[1], weights.shape[1])
-        np.matmul(inputs.numpy(), weights.numpy().swapaxes(1, 2), out=result.numpy())
+        with one_blas_thread():
+            np.matmul(inputs.numpy(), weights.numpy().swapaxes(1, 2), out=result.numpy())
         return result if bias is None else result.add_(bias.unsqueeze(1))
     if bias is None:
         return torch.bmm(inputs, weights.transpose(1, 2))
@@ -54,4 +58,6 @@ def add_transposed_product_(target: Tensor, first: Tensor, second: Tensor) -> No
     if not _by_numpy(target, first, second):
         target.baddbmm_(first.transpose(1, 2), second)
         return
-    target.add_(torch.from_numpy(np.matmul(first.numpy().swapaxes(1, 2), second.numpy())))
+    with one_blas_thread():
+        change = np.matmul(first.numpy().swapaxes(1, 2), second.numpy())
+    target.add_(torch.from_numpy(change))
