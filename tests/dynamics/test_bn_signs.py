@@ -35,7 +35,8 @@ def test_shipped_arrays_are_those_of_the_shipped_results() -> None:
         assert all((layer.bias != 0).all() for layer in network.layers)
         assert 0.5 < results[network.name]["test_accuracy"] < 1
     depths = {result["recipe"]["depth"] for result in results.values()}
-    assert depths <= set(LAYERS)
+    assert depths == set(LAYERS)
+    assert {result["recipe"]["norm_decay"] for result in results.values()} == {True, False}
 
 
 def toy(name: str, shares: list[float], decay: bool) -> tuple[Any, dict[str, Any]]:
