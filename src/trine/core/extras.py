@@ -10,7 +10,7 @@ __all__ = ["EXTRAS", "available", "require"]
 
 # The names are those of [project.optional-dependencies]; the values are what must be importable.
 EXTRAS: Mapping[str, tuple[str, ...]] = MappingProxyType(
-    {"dynamics": ("torch",), "oracle": ("pyspiel",)}
+    {"dynamics": ("torch", "threadpoolctl"), "oracle": ("pyspiel",)}
 )
 
 
