@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from dataclasses import replace
 
 import numpy as np
 import polars as pl
@@ -15,6 +14,14 @@ from hypothesis import strategies as st
 from trine.core.errors import UsageError
 from trine.core.seeding import Seeds
 from trine.dynamics.architecture import Architecture
+from trine.dynamics.assembly import (
+    batches_of,
+    descent_of,
+    evaluation_inputs,
+    students_of,
+    teachers_of,
+)
+from trine.dynamics.config import make_run_config
 from trine.dynamics.counterfactual import (
     Case,
     change_starts,
@@ -26,12 +33,15 @@ from trine.dynamics.counterfactual import (
     run_counterfactuals,
 )
 from trine.dynamics.initialise import make_student
-from trine.dynamics.random_teacher import RandomTeacher, evaluation_loss, match_stacks
+from trine.dynamics.measures.loss import evaluation_loss
+from trine.dynamics.measures.matching import match_stacks
+from trine.dynamics.training import train
 
 SHAPE = Architecture(4, (8, 6), 3)
-SMALL = RandomTeacher(
-    Architecture(6, (3,), 20), over=6, std=5.0, samples=6_000, epochs=1, batch=32, evaluation=1_000
-)
+SMALL = make_run_config(
+    "deep", teacher="3", inputs=6, outputs=20, over=6, epochs=1,
+    data={"std": 5.0, "samples": 6_000, "evaluation": 1_000}, descent={"batch": 32},
+)  # fmt: skip
 
 
 def generator() -> np.random.Generator:
@@ -167,7 +177,8 @@ def test_predictors_are_known_for_the_original_of_a_top_layer() -> None:
     original = frame.filter(pl.col("condition") == "original")
     assert original["rank_nearness"].to_list() == original["rank"].to_list()
     assert frame["rank_both"].null_count() == len(frame) - len(original)
-    deep = replace(SMALL, teacher=Architecture(6, (3, 4), 20), samples=320)
+    few = SMALL.data.model_copy(update={"samples": 320})
+    deep = SMALL.model_copy(update={"teacher": "3-4", "data": few})
     assert run_counterfactuals(deep, 0)["rank_both"].null_count() == 3 * 5
 
 
@@ -179,9 +190,9 @@ def test_the_same_seed_gives_the_same_counterfactuals() -> None:
 def test_the_original_is_what_training_alone_gives() -> None:
     """A network trained in a stack of cases, and the same one trained by itself."""
     seeds = [Seeds(2)]
-    teacher, student = SMALL.teachers(seeds), SMALL.students(seeds)
-    SMALL.train(student, SMALL.batches(teacher, seeds))
-    alone = match_stacks(teacher, student, SMALL.evaluation_inputs(seeds))
+    teacher, student = teachers_of(SMALL, seeds), students_of(SMALL, seeds)
+    list(train(student, batches_of(SMALL, teacher, seeds), descent_of([SMALL]), epochs=1))
+    alone = match_stacks(teacher, student, evaluation_inputs(SMALL, seeds))
     frame = run_counterfactuals(SMALL, 2).filter(pl.col("condition") == "original")
     np.testing.assert_allclose(frame["best"], alone.best(0)[0].numpy(), atol=1e-4)
     assert frame["winner"].to_list() == alone.winners(0)[0].tolist()
@@ -189,8 +200,8 @@ def test_the_original_is_what_training_alone_gives() -> None:
 
 def test_matching_and_loss_of_many_networks_are_those_of_each() -> None:
     seeds = [Seeds(0), Seeds(1)]
-    teachers, students = SMALL.teachers(seeds), SMALL.students(seeds)
-    inputs = SMALL.evaluation_inputs(seeds)
+    teachers, students = teachers_of(SMALL, seeds), students_of(SMALL, seeds)
+    inputs = evaluation_inputs(SMALL, seeds)
     source = [1, 0] * 10
     many = students.select(source)
     matching = match_stacks(teachers, many, inputs, source)

@@ -13,6 +13,8 @@ from hypothesis import strategies as st
 from trine.core.errors import UsageError
 from trine.core.seeding import Seeds
 from trine.dynamics.architecture import Architecture
+from trine.dynamics.assembly import evaluation_inputs, students_of, teachers_of
+from trine.dynamics.config import make_run_config
 from trine.dynamics.initialise import make_student
 from trine.dynamics.lottery import (
     CONTROLS,
@@ -28,13 +30,13 @@ from trine.dynamics.lottery import (
 )
 from trine.dynamics.measures.l_shape import fan_out_norms
 from trine.dynamics.measures.matching import Matching
-from trine.dynamics.random_teacher import RandomTeacher
 from trine.dynamics.stack import Stack
 
 SHAPE = Architecture(5, (7, 6), 3)
-SMALL = RandomTeacher(
-    Architecture(6, (4, 5), 8), over=4, samples=4_000, epochs=1, batch=32, evaluation=1_000
-)
+SMALL = make_run_config(
+    "deep", teacher="4-5", inputs=6, outputs=8, over=4, epochs=1,
+    data={"samples": 4_000, "evaluation": 1_000}, descent={"batch": 32},
+)  # fmt: skip
 
 
 def networks(shape: Architecture = SHAPE, count: int = 2) -> Stack:
@@ -186,8 +188,8 @@ def test_a_ticket_begins_with_the_values_of_the_wide_start() -> None:
     run = run_lottery(SMALL, [3], draws=1)
     seeds = [Seeds(3)]
     kept = [torch.as_tensor(nodes) for nodes in run.tickets["predicted"]]
-    narrow = keep_of_stack(SMALL.students(seeds), kept)
-    teacher, inputs = SMALL.teachers(seeds), SMALL.evaluation_inputs(seeds)
+    narrow = keep_of_stack(students_of(SMALL, seeds), kept)
+    teacher, inputs = teachers_of(SMALL, seeds), evaluation_inputs(SMALL, seeds)
     error = narrow.forward(inputs).output - teacher.forward(inputs).output
     place = run.conditions.index("predicted")
     assert run.loss[place, 0, 0] == pytest.approx(error.double().square().mean().item(), rel=1e-5)

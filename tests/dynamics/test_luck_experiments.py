@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,17 +11,17 @@ import pytest
 
 from trine.core.seeding import Seeds
 from trine.core.stats import Interval
-from trine.dynamics.architecture import Architecture
 from trine.dynamics.cifar import CLASS_NAMES, Cifar10
+from trine.dynamics.config import make_run_config
 from trine.dynamics.conv_training import ConvRecipe
 from trine.dynamics.experiments import EXPERIMENTS, cifar_teacher, initial_rank, lottery_ticket
 from trine.dynamics.experiments.base import ExperimentContext, Finding
-from trine.dynamics.random_teacher import RandomTeacher
 
-TINY = RandomTeacher(
-    Architecture(6, (3, 4), 20), over=5, std=5.0, samples=3_000, epochs=1, batch=32, evaluation=500
-)
-FLAT = replace(TINY, teacher=Architecture(6, (3,), 20))
+TINY = make_run_config(
+    "deep", teacher="3-4", inputs=6, outputs=20, over=5, epochs=1,
+    data={"std": 5.0, "samples": 3_000, "evaluation": 500}, descent={"batch": 32},
+)  # fmt: skip
+FLAT = TINY.model_copy(update={"teacher": "3"})
 
 
 def files(directory: Path) -> dict[str, int]:

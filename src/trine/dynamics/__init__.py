@@ -12,7 +12,7 @@ Map of the room:
   L-shape, success)
 * theory: `identity`, `chains`, `decomposition`, `pull` (who pulls whom), `projection` (BatchNorm),
   `flow`, `kernels`, `rich_get_richer`, `fade_out`
-* luck as a cause: `random_teacher`, `counterfactual`, `lottery`
+* luck as a cause: `counterfactual`, `lottery`
 * specialisation: `two_layer`, `deep_specialisation`, `augmentation`, `stack_plan`, `snapshots`,
   `joint_training`, `joint_results`
 * real data: `cifar`, `conv_teacher`, `conv_training`, `vgg`, `vgg_training`

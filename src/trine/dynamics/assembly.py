@@ -15,7 +15,7 @@ from torch import Tensor
 
 from trine.core.errors import UsageError
 from trine.core.seeding import Seeds
-from trine.dynamics.batches import Draw, gaussian_inputs, uniform_inputs
+from trine.dynamics.batches import Batches, Draw, gaussian_inputs, uniform_inputs
 from trine.dynamics.config import RunConfig
 from trine.dynamics.initialise import (
     StudentOptions,
@@ -28,12 +28,15 @@ from trine.dynamics.stack import Stack
 from trine.dynamics.training import Descent
 
 __all__ = [
+    "batches_of",
     "descent_of",
     "evaluation_inputs",
     "input_draw",
     "pick_device",
     "student_of",
+    "students_of",
     "teacher_of",
+    "teachers_of",
     "torch_dtype",
 ]
 
@@ -96,7 +99,7 @@ def teacher_of(config: RunConfig, seeds: Seeds) -> Stack:
     return teacher.to("cpu", torch_dtype(config))
 
 
-def student_of(config: RunConfig, seeds: Seeds, teacher: Stack) -> Stack:
+def student_of(config: RunConfig, seeds: Seeds, teacher: Stack | None = None) -> Stack:
     """The student of a seed, as a stack of one network on the CPU.
 
     Args:
@@ -105,7 +108,7 @@ def student_of(config: RunConfig, seeds: Seeds, teacher: Stack) -> Stack:
       teacher: of the same seed, for the starts that look at it.
 
     Raises:
-      UsageError: a student narrower than a teacher it should start near.
+      UsageError: a start near a teacher without one, or narrower than it.
     """
     options = StudentOptions(**config.student_start.model_dump())
     student = make_student(
@@ -115,6 +118,41 @@ def student_of(config: RunConfig, seeds: Seeds, teacher: Stack) -> Stack:
         return student
     sample = torch.as_tensor(_calibration(config, seeds)[None], dtype=student.dtype)
     return calibrate_batch_norm(student, sample)
+
+
+def teachers_of(config: RunConfig, seeds: Sequence[Seeds]) -> Stack:
+    """One teacher a seed, on the CPU."""
+    return Stack.concatenate([teacher_of(config, s) for s in seeds])
+
+
+def students_of(config: RunConfig, seeds: Sequence[Seeds], teachers: Stack | None = None) -> Stack:
+    """One student a seed, on the CPU; see `student_of`."""
+    near = [None if teachers is None else teachers.select([k]) for k in range(len(seeds))]
+    return Stack.concatenate(
+        [student_of(config, s, teacher) for s, teacher in zip(seeds, near, strict=True)]
+    )
+
+
+def batches_of(
+    config: RunConfig,
+    teachers: Stack,
+    seeds: Sequence[Seeds],
+    source: Sequence[int] | None = None,
+) -> Batches:
+    """What students learn from, on the device of the teachers.
+
+    Args:
+      config: the configuration.
+      teachers: one a data set.
+      seeds: one a data set.
+      source: data set of every student; by default student r has data set r.
+    """
+    data = config.data
+    return Batches(
+        input_draw(config), teachers, seeds, samples=data.samples,
+        batch_size=config.descent.batch, order=data.order,
+        steps_per_epoch=data.steps_per_epoch, fresh=data.fresh, source=source,
+    )  # fmt: skip
 
 
 def descent_of(configs: Sequence[RunConfig]) -> Descent:

@@ -38,9 +38,18 @@ from numpy.typing import ArrayLike, NDArray
 from trine.core.errors import UsageError
 from trine.core.seeding import Seeds
 from trine.core.stats import Interval
+from trine.dynamics.assembly import (
+    batches_of,
+    descent_of,
+    evaluation_inputs,
+    students_of,
+    teachers_of,
+)
+from trine.dynamics.config import RunConfig
 from trine.dynamics.measures.luck import initial_ranks
-from trine.dynamics.random_teacher import RandomTeacher, match_stacks
+from trine.dynamics.measures.matching import match_stacks
 from trine.dynamics.stack import Stack
+from trine.dynamics.training import train
 
 __all__ = [
     "CONDITIONS",
@@ -222,12 +231,12 @@ def _standardised(values: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def run_counterfactuals(
-    setting: RandomTeacher, number: int, *, layer: int = 0, top: int = 1
+    config: RunConfig, number: int, *, layer: int = 0, top: int = 1
 ) -> pl.DataFrame:
     """All cases of one seed, trained together.
 
     Args:
-      setting: teacher, student and training.
+      config: teacher, student and training.
       number: the seed.
       layer: hidden layer in question.
       top: how many of the nearest nodes are predicted winners.
@@ -238,22 +247,27 @@ def run_counterfactuals(
     """
     seeds = Seeds(number)
     own = seeds.child("counterfactual", layer)
-    teacher, student = setting.teachers([seeds]), setting.students([seeds])
-    inputs = setting.evaluation_inputs([seeds])
+    teacher = teachers_of(config, [seeds])
+    student = students_of(config, [seeds], teacher)
+    inputs = evaluation_inputs(config, [seeds])
     before = match_stacks(teacher, student, inputs, layers=[layer])
     alive = before.alive(0)[0].numpy()
     cases = make_cases(
         before.correlation[0][0].numpy(), own.generator("choice"), alive=alive, top=top
     )
     changed = change_starts(
-        student, cases, layer, lambda case: setting.students([own.child("redraw", case)])
+        student,
+        cases,
+        layer,
+        lambda case: students_of(config, [own.child("redraw", case)], teacher),
     )
     # Data set 1 is the other one: same teacher, inputs and order from other streams.
     source = [int(case.condition == "other data") for case in cases]
-    batches = setting.batches(teacher.select([0, 0]), [seeds, own.child("other data")], source)
+    batches = batches_of(config, teacher.select([0, 0]), [seeds, own.child("other data")], source)
     same = [0] * len(cases)
     initial = match_stacks(teacher, changed, inputs, same, layers=[layer]).correlation[0]
-    setting.train(changed, batches)
+    for _ in train(changed, batches, descent_of([config] * len(cases)), epochs=config.epochs):
+        pass
     final = match_stacks(teacher, changed, inputs, same, layers=[layer]).correlation[0]
     frame = outcomes(cases, initial.numpy(), final.numpy(), alive=alive, top=top)
     frame = frame.with_columns(pl.lit(number).alias("seed"))

@@ -41,11 +41,19 @@ from trine.core.errors import UsageError
 from trine.core.seeding import Seeds
 from trine.core.stats import bootstrap_interval
 from trine.dynamics.architecture import Architecture
+from trine.dynamics.assembly import (
+    batches_of,
+    descent_of,
+    evaluation_inputs,
+    students_of,
+    teachers_of,
+)
+from trine.dynamics.config import RunConfig
 from trine.dynamics.measures.l_shape import Downstream, fan_out_norms
-from trine.dynamics.measures.matching import Matching
-from trine.dynamics.random_teacher import RandomTeacher, evaluation_loss, match_stacks
+from trine.dynamics.measures.loss import evaluation_loss
+from trine.dynamics.measures.matching import Matching, match_stacks
 from trine.dynamics.stack import Stack
-from trine.dynamics.training import Descent, train
+from trine.dynamics.training import train
 
 __all__ = [
     "CONTROLS",
@@ -254,7 +262,7 @@ class LotteryRun:
 
 
 def run_lottery(
-    setting: RandomTeacher,
+    config: RunConfig,
     numbers: Sequence[int],
     *,
     keep: int = 1,
@@ -264,30 +272,33 @@ def run_lottery(
     """Steps 1 to 4 of the protocol for some seeds together.
 
     Args:
-      setting: teacher, wide student and training, of both trainings.
+      config: teacher, wide student and training, of both trainings.
       numbers: the seeds.
       keep: nodes of a ticket over those of the teacher, in each layer.
       draws: of each control.
       marks: steps at which the loss is looked at, besides 0 and the ends of epochs.
     """
     seeds = [Seeds(number) for number in numbers]
-    teachers, start = setting.teachers(seeds), setting.students(seeds)
-    inputs = setting.evaluation_inputs(seeds)
+    teachers = teachers_of(config, seeds)
+    start = students_of(config, seeds, teachers)
+    inputs = evaluation_inputs(config, seeds)
     first = match_stacks(teachers, start, inputs)
     trained = start.clone()
-    setting.train(trained, setting.batches(teachers, seeds))
+    batches, descent = batches_of(config, teachers, seeds), descent_of([config] * len(seeds))
+    for _ in train(trained, batches, descent, epochs=config.epochs):
+        pass
     last = match_stacks(teachers, trained, inputs)
-    shape = setting.teacher.wider(keep)
+    shape = config.teacher_architecture.wider(keep)
     chosen = _choose(trained, first, last, inputs, shape, seeds[0].child("lottery"))
     stacks = [(name, keep_of_stack(start, chosen[name])) for name in TICKETS]
     stacks += [
         (f"{name}, rescaled", rescale_like(keep_of_stack(start, chosen[name]), start))
         for name in RESCALED
     ]
-    stacks += _controls(setting, start, seeds, chosen["winners"], shape, draws)
+    stacks += _controls(config, start, seeds, chosen["winners"], shape, draws)
     together = Stack.concatenate([stack for _, stack in stacks])
     source = list(range(len(seeds))) * len(stacks)
-    steps, losses = _train_again(setting, together, teachers, seeds, source, inputs, marks)
+    steps, losses = _train_again(config, together, teachers, seeds, source, inputs, marks)
     matching = match_stacks(teachers, together, inputs, source)
     layers = range(matching.depth)
     living = [_mean_alive(matching, layer) for layer in layers]
@@ -324,7 +335,7 @@ def _choose(
 
 
 def _controls(
-    setting: RandomTeacher,
+    config: RunConfig,
     start: Stack,
     seeds: Sequence[Seeds],
     places: Sequence[Tensor],
@@ -332,6 +343,7 @@ def _controls(
     draws: int,
 ) -> list[tuple[str, Stack]]:
     widths = start.architecture.hidden
+    narrow = config.model_copy(update={"student": shape.label})
     found: list[tuple[str, Stack]] = []
     for draw in range(draws):
         own = [s.child("lottery", draw) for s in seeds]
@@ -342,14 +354,14 @@ def _controls(
         ]
         found += [
             ("random", keep_of_stack(start, nodes)),
-            ("redrawn", keep_of_stack(setting.students(own), places)),
-            ("fresh", setting.students(own, shape)),
+            ("redrawn", keep_of_stack(students_of(config, own), places)),
+            ("fresh", students_of(narrow, own)),
         ]
     return found
 
 
 def _train_again(
-    setting: RandomTeacher,
+    config: RunConfig,
     together: Stack,
     teachers: Stack,
     seeds: Sequence[Seeds],
@@ -359,10 +371,9 @@ def _train_again(
 ) -> tuple[list[int], list[Tensor]]:
     """Trains in place; steps and evaluation losses `[C * R]` at each of them."""
     steps, losses = [0], [evaluation_loss(teachers, together, inputs, source)]
-    batches = setting.batches(teachers, seeds, source)
-    for point in train(
-        together, batches, Descent(setting.rate), epochs=setting.epochs, marks=marks
-    ):
+    batches = batches_of(config, teachers, seeds, source)
+    descent = descent_of([config] * together.count)
+    for point in train(together, batches, descent, epochs=config.epochs, marks=marks):
         steps.append(point.step)
         losses.append(evaluation_loss(teachers, together, inputs, source))
     return steps, losses

@@ -20,23 +20,21 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from trine.core.errors import UsageError
 from trine.core.seeding import Seeds
 from trine.dynamics.assembly import (
+    batches_of,
     descent_of,
     evaluation_inputs,
-    input_draw,
     pick_device,
-    student_of,
-    teacher_of,
+    students_of,
+    teachers_of,
 )
-from trine.dynamics.batches import Batches
 from trine.dynamics.config import RunConfig
 from trine.dynamics.measures.base import measure_stacks
+from trine.dynamics.measures.loss import EvaluationLoss
 from trine.dynamics.measures.matching import Matching, NodeMatching
 from trine.dynamics.pull import pull_of
-from trine.dynamics.stack import Stack, Trace
-from trine.dynamics.training import Diverged, Loss, Point, train
+from trine.dynamics.training import Diverged, Point, train
 
 __all__ = ["Moments", "Snapshot", "Trial", "moments"]
 
@@ -197,16 +195,10 @@ class Trial:
         self.device = torch.device(device or pick_device(config.device))
         named = [Seeds(seed) for seed in seeds]
         self.evaluation = evaluation_inputs(config, named).to(self.device)
-        teachers = [teacher_of(config, s) for s in named]
-        students = [student_of(config, s, t) for s, t in zip(named, teachers, strict=True)]
-        self.teachers = Stack.concatenate(teachers).to(self.device)
-        self.students = Stack.concatenate(students).to(self.device)
-        data = config.data
-        self.batches = Batches(
-            input_draw(config), self.teachers, named, samples=data.samples,
-            batch_size=config.descent.batch, order=data.order,
-            steps_per_epoch=data.steps_per_epoch, fresh=data.fresh,
-        )  # fmt: skip
+        teachers = teachers_of(config, named)
+        self.students = students_of(config, named, teachers).to(self.device)
+        self.teachers = teachers.to(self.device)
+        self.batches = batches_of(config, self.teachers, named)
         self.descent = descent_of([config] * len(self.seeds))
 
     def film(
@@ -292,41 +284,6 @@ class Trial:
             fan_out=[_single(weight.norm(dim=1)) for weight in weights[1:]],
             pull=pull,
         )
-
-
-class EvaluationLoss:
-    """A measure: the loss of every network, in the convention of the training loss."""
-
-    def __init__(self, loss: Loss) -> None:
-        self._loss: Loss = loss
-        self.reset()
-
-    def reset(self) -> None:
-        """Forgets all samples."""
-        self._sum: Tensor | None = None
-        self._count = 0
-
-    def update(self, teacher: Trace, student: Trace) -> None:
-        """Takes in the same samples seen by both, outputs `[R, B, c]`."""
-        target, output = teacher.output.double(), student.output.double()
-        if self._loss == "cross_entropy":
-            picked = output.log_softmax(2).gather(2, target.argmax(2, keepdim=True))
-            value = -picked.sum((1, 2))
-        else:
-            factor = 1 / target.shape[2] if self._loss == "mean" else 0.5
-            value = factor * (target - output).square().sum((1, 2))
-        self._sum = value if self._sum is None else self._sum + value
-        self._count += target.shape[1]
-
-    def result(self) -> Tensor:
-        """`[R]`.
-
-        Raises:
-          UsageError: before any sample.
-        """
-        if self._sum is None:
-            raise UsageError("loss of no samples", hint="call update first")
-        return self._sum / self._count
 
 
 def _single(values: Tensor) -> Floats:

@@ -30,7 +30,14 @@ from trine.core.seeding import Seeds
 from trine.core.stats import Interval
 from trine.core.sweep import Cell, CellResult, read_cell, sweep
 from trine.core.tables import Column, Table, save_table
-from trine.dynamics.architecture import Architecture
+from trine.dynamics.assembly import (
+    batches_of,
+    descent_of,
+    evaluation_inputs,
+    students_of,
+    teachers_of,
+)
+from trine.dynamics.config import RunConfig, flat_settings, make_run_config
 from trine.dynamics.counterfactual import (
     clustered_difference,
     clustered_share,
@@ -44,7 +51,9 @@ from trine.dynamics.experiments.ranks import (
     rank_rows,
     rank_table,
 )
-from trine.dynamics.random_teacher import RandomTeacher, evaluation_loss, match_stacks
+from trine.dynamics.measures.loss import evaluation_loss
+from trine.dynamics.measures.matching import match_stacks
+from trine.dynamics.training import train
 
 __all__ = ["PLANS", "Plan", "experiment"]
 
@@ -53,15 +62,12 @@ CLAIM = (
     "bottom and less so higher up, and being near is why they win (Tian et al. 2019, lucky nodes)."
 )
 
-TWO_LAYERS = Architecture(20, (10,), 100)
-"""The lowest layer of the reference teacher with an output layer on it."""
-
 
 @dataclass(frozen=True, slots=True)
 class Question:
     """One set of counterfactuals: setting, layer, predicted winners a teacher node, seeds."""
 
-    setting: RandomTeacher
+    setting: RunConfig
     layer: int
     top: int
     seeds: int
@@ -78,32 +84,37 @@ class Plan:
       questions: counterfactuals by name; the verdict rests on the first.
     """
 
-    ranks: RandomTeacher
+    ranks: RunConfig
     seeds: int
     together: int
     questions: Mapping[str, Question]
 
 
-def _two(samples: int, epochs: int) -> RandomTeacher:
-    return RandomTeacher(TWO_LAYERS, samples=samples, epochs=epochs)
+def _deep(samples: int = 100_000, epochs: int = 40, over: int = 10) -> RunConfig:
+    return make_run_config("deep", over=over, data={"samples": samples}, epochs=epochs)
+
+
+def _two(samples: int, epochs: int) -> RunConfig:
+    """The lowest layer of the reference teacher with an output layer on it."""
+    return make_run_config("deep", teacher="10", data={"samples": samples}, epochs=epochs)
 
 
 PLANS: Mapping[str, Plan] = {
     "demo": Plan(
-        RandomTeacher(over=5, samples=25_000, epochs=2), 4, 2,
+        _deep(25_000, 2, over=5), 4, 2,
         {"two layers, layer 0": Question(_two(8_000, 2), 0, 1, 4)},
     ),
     "quick": Plan(
-        RandomTeacher(samples=50_000, epochs=4), 8, 2,
+        _deep(50_000, 4), 8, 2,
         {"two layers, layer 0": Question(_two(20_000, 2), 0, 1, 8)},
     ),
     "paper": Plan(
-        RandomTeacher(), 8, 2,
+        _deep(), 8, 2,
         {
-            "deep, layer 0": Question(RandomTeacher(over=5, epochs=4), 0, 1, 8),
+            "deep, layer 0": Question(_deep(epochs=4, over=5), 0, 1, 8),
             "two layers, layer 0": Question(_two(50_000, 4), 0, 1, 16),
             "two layers, layer 0, three nearest": Question(_two(50_000, 4), 0, 3, 16),
-            "deep, layer 1": Question(RandomTeacher(over=5, epochs=4), 1, 1, 8),
+            "deep, layer 1": Question(_deep(epochs=4, over=5), 1, 1, 8),
         },
     ),
 }  # fmt: skip
@@ -125,7 +136,7 @@ def _ranks(
     firsts = range(context.seed, context.seed + plan.seeds, plan.together)
     last = context.seed + plan.seeds
     setting = plan.ranks
-    named = {"over": setting.over, "samples": setting.samples, "epochs": setting.epochs}
+    named = {"over": setting.over, "samples": setting.data.samples, "epochs": setting.epochs}
     cells = [Cell({**named, "count": min(plan.together, last - n)}, n) for n in firsts]
     sweep(
         partial(rank_cell, setting), cells, directory, executor=context.executor,
@@ -133,7 +144,7 @@ def _ranks(
         note=lambda values: f"layer 0 {values['layer_0']:.4f}",
     )  # fmt: skip
     results = [read_cell(cell, directory) for cell in cells]
-    depth = setting.teacher.depth
+    depth = setting.teacher_architecture.depth
 
     def joined(kind: str) -> list[np.ndarray[Any, Any]]:
         return [np.concatenate([r.arrays[f"{kind}.{k}"] for r in results]) for k in range(depth)]
@@ -168,18 +179,21 @@ def _ranks(
     return pooled, single, fading(single, seeds), matched
 
 
-def rank_cell(setting: RandomTeacher, cell: Cell) -> CellResult:
+def rank_cell(setting: RunConfig, cell: Cell) -> CellResult:
     """Trains some seeds of a setting in one stack; correlations at the start and the end."""
     seeds = [Seeds(cell.seed + k) for k in range(int(cell.parameters["count"]))]
-    teachers, students = setting.teachers(seeds), setting.students(seeds)
-    inputs = setting.evaluation_inputs(seeds)
+    teachers = teachers_of(setting, seeds)
+    students = students_of(setting, seeds, teachers)
+    inputs = evaluation_inputs(setting, seeds)
     before = match_stacks(teachers, students, inputs)
-    setting.train(students, setting.batches(teachers, seeds))
+    batches, descent = batches_of(setting, teachers, seeds), descent_of([setting] * len(seeds))
+    for _ in train(students, batches, descent, epochs=setting.epochs):
+        pass
     after = match_stacks(teachers, students, inputs)
     arrays: dict[str, np.ndarray[Any, Any]] = {
         "loss": evaluation_loss(teachers, students, inputs).numpy()
     }
-    for layer in range(setting.teacher.depth):
+    for layer in range(setting.teacher_architecture.depth):
         arrays[f"initial.{layer}"] = before.correlation[layer].numpy()
         arrays[f"final.{layer}"] = after.correlation[layer].numpy()
         arrays[f"alive.{layer}"] = after.alive(layer).numpy().astype(np.uint8)
@@ -194,7 +208,7 @@ def _counterfactuals(context: ExperimentContext, plan: Plan) -> pl.DataFrame:
         directory = context.directory / "counterfactuals"
         setting = question.setting
         parameters = {
-            "question": name, "over": setting.over, "samples": setting.samples,
+            "question": name, "over": setting.over, "samples": setting.data.samples,
             "epochs": setting.epochs, "layer": question.layer, "top": question.top,
         }  # fmt: skip
         cells = [Cell(parameters, context.seed + k) for k in range(question.seeds)]
@@ -326,9 +340,9 @@ def _finding(
     return Finding(
         claim=CLAIM, verdict=verdict, because=because,
         settings={
-            **plan.ranks.facts(), "counterfactuals": "; ".join(plan.questions),
-            "counterfactual teacher": first.teacher.label, "counterfactual over": first.over,
-            "counterfactual samples": first.samples, "counterfactual epochs": first.epochs,
+            **flat_settings(plan.ranks), "counterfactuals": "; ".join(plan.questions),
+            "counterfactual teacher": first.teacher, "counterfactual over": first.over,
+            "counterfactual samples": first.data.samples, "counterfactual epochs": first.epochs,
         },
         seeds=plan.seeds, tables=[ranks, causes, *told, matched],
         figures=[

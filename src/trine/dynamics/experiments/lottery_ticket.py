@@ -31,10 +31,9 @@ from trine.core.seeding import Seeds
 from trine.core.stats import Interval, bootstrap_interval, summarise
 from trine.core.sweep import Cell, CellResult, read_cell, sweep
 from trine.core.tables import Column, Table, save_table
-from trine.dynamics.architecture import Architecture
+from trine.dynamics.config import RunConfig, flat_settings, make_run_config
 from trine.dynamics.experiments.base import ExperimentContext, Finding, Verdict
 from trine.dynamics.lottery import TICKETS, overlap, run_lottery
-from trine.dynamics.random_teacher import RandomTeacher
 
 __all__ = ["PLANS", "Plan", "experiment"]
 
@@ -63,7 +62,7 @@ class Plan:
       marks: steps of the second training at which the loss is looked at, besides ends of epochs.
     """
 
-    settings: Mapping[str, RandomTeacher]
+    settings: Mapping[str, RunConfig]
     seeds: int
     together: int
     keep: int = 1
@@ -71,18 +70,22 @@ class Plan:
     marks: tuple[int, ...] = (50, 100, 200, 400, 800)
 
 
-def _two(samples: int, epochs: int) -> RandomTeacher:
-    return RandomTeacher(Architecture(20, (10,), 100), samples=samples, epochs=epochs)
+def _deep(samples: int = 100_000, epochs: int = 40, over: int = 10) -> RunConfig:
+    return make_run_config("deep", over=over, data={"samples": samples}, epochs=epochs)
+
+
+def _two(samples: int, epochs: int) -> RunConfig:
+    return make_run_config("deep", teacher="10", data={"samples": samples}, epochs=epochs)
 
 
 PLANS: Mapping[str, Plan] = {
     "demo": Plan(
-        {DEEP: RandomTeacher(over=5, samples=25_000, epochs=2), TWO_LAYERS: _two(10_000, 2)}, 4, 2
+        {DEEP: _deep(25_000, 2, over=5), TWO_LAYERS: _two(10_000, 2)}, 4, 2
     ),
     "quick": Plan(
-        {DEEP: RandomTeacher(samples=50_000, epochs=4), TWO_LAYERS: _two(20_000, 3)}, 8, 4
+        {DEEP: _deep(50_000, 4), TWO_LAYERS: _two(20_000, 3)}, 8, 4
     ),
-    "paper": Plan({DEEP: RandomTeacher(), TWO_LAYERS: _two(100_000, 10)}, 8, 2),
+    "paper": Plan({DEEP: _deep(), TWO_LAYERS: _two(100_000, 10)}, 8, 2),
 }  # fmt: skip
 
 
@@ -93,7 +96,7 @@ def experiment(context: ExperimentContext) -> Finding:
     return _finding(context, plan, curves, best, overlaps)
 
 
-def lottery_cell(setting: RandomTeacher, plan: Plan, cell: Cell) -> CellResult:
+def lottery_cell(setting: RunConfig, plan: Plan, cell: Cell) -> CellResult:
     """Some seeds of a setting."""
     numbers = range(cell.seed, cell.seed + int(cell.parameters["count"]))
     run = run_lottery(setting, numbers, keep=plan.keep, draws=plan.draws, marks=plan.marks)
@@ -118,7 +121,7 @@ def _measured(
     for name, setting in plan.settings.items():
         directory = context.directory / "cells"
         parameters = {
-            "setting": name, "over": setting.over, "samples": setting.samples,
+            "setting": name, "over": setting.over, "samples": setting.data.samples,
             "epochs": setting.epochs, "keep": plan.keep,
         }  # fmt: skip
         firsts = range(context.seed, last, plan.together)
@@ -131,7 +134,7 @@ def _measured(
         for cell, result in zip(cells, results, strict=True):
             _add_rows(name, cell.seed, result, curves, best)
         seeds = Seeds(context.seed).child("overlap", name)
-        for layer in range(setting.teacher.depth):
+        for layer in range(setting.teacher_architecture.depth):
             wanted = _joined(results, f"predicted.{layer}")
             for ticket in TICKETS[:-1]:
                 chosen = _joined(results, f"ticket.{ticket}.{layer}")
@@ -285,7 +288,7 @@ def _finding(
     return Finding(
         claim=CLAIM, verdict=verdict, because=because,
         settings={
-            **plan.settings[primary].facts(), "settings": "; ".join(plan.settings),
+            **flat_settings(plan.settings[primary]), "settings": "; ".join(plan.settings),
             "ticket": f"{plan.keep} x the teacher's nodes in each layer",
             "draws of a control": plan.draws,
         },

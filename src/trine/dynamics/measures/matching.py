@@ -14,9 +14,13 @@ import torch
 from torch import Tensor
 
 from trine.core.errors import UsageError
-from trine.dynamics.stack import Trace
+from trine.dynamics.measures.base import measure_stacks
+from trine.dynamics.stack import Stack, Trace
 
-__all__ = ["LayerSummary", "Matching", "NodeMatching", "Pearson"]
+__all__ = ["LayerSummary", "Matching", "NodeMatching", "Pearson", "match_stacks"]
+
+MOST_TOGETHER = 16
+"""Networks whose activations `match_stacks` compares at once: memory, not speed."""
 
 
 class Pearson:
@@ -211,3 +215,37 @@ class NodeMatching:
             ],
             samples=counts,
         )
+
+
+def match_stacks(
+    teachers: Stack,
+    students: Stack,
+    inputs: Tensor,
+    source: Sequence[int] | None = None,
+    *,
+    layers: Sequence[int] | None = None,
+) -> Matching:
+    """Correlations of students with their teachers, a few networks at a time.
+
+    Args:
+      teachers: S teachers.
+      students: R students.
+      inputs: `[S, E, d]`.
+      source: teacher and inputs of each student; by default r belongs to r.
+      layers: which hidden layers; all by default.
+    """
+    places = list(range(students.count)) if source is None else list(source)
+    parts: list[Matching] = []
+    for start in range(0, len(places), MOST_TOGETHER):
+        chosen = places[start : start + MOST_TOGETHER]
+        matching = NodeMatching(layers)
+        some = students.select(range(start, start + len(chosen)))
+        measure_stacks([matching], teachers.select(chosen), some, inputs, source=chosen)
+        parts.append(matching.result())
+    return Matching(
+        *(
+            [torch.cat([getattr(p, name)[k] for p in parts]) for k in range(parts[0].depth)]
+            for name in ("correlation", "teacher_active", "student_active")
+        ),
+        samples=parts[0].samples,
+    )
