@@ -111,6 +111,7 @@ def test_the_verdict_of_f9_follows_the_numbers():
     assert judged(0.9, 3.0) == "holds"
     assert judged(0.9, 0.9) == "holds in part"  # below two standard errors
     assert judged(0.4, 0.0) == "does not hold"
+    assert judged(0.5, 3.0) == "holds in part"  # a tie below 1 is no order
 
 
 def test_the_order_of_learning_by_hand():

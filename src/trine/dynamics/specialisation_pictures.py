@@ -40,8 +40,8 @@ def success_figure(frame: pl.DataFrame) -> Figure:
     """Success rate by teacher node, a panel for each decay, a line for each over-realisation.
 
     Args:
-      frame: of `success_frame`, one number of teacher nodes. The last epoch is drawn solid with its
-        95 % interval, the middle one dotted.
+      frame: of `success_frame`, one number of teacher nodes. The last epoch is drawn solid, with
+        the 95 % interval of rates between 0 and 1; the middle one dotted.
     """
     decays = frame["decay"].unique().sort().to_list()
     epochs = frame["epoch"].unique().sort().to_list()
@@ -50,7 +50,8 @@ def success_figure(frame: pl.DataFrame) -> Figure:
         figure, axes = _panels(1, len(decays), 2.6, 2.7)
         for axis, decay in zip(axes[0], decays, strict=True):
             part = frame.filter(pl.col("decay") == decay)
-            for over in part["over"].unique().sort().to_list():
+            overs = part["over"].unique().sort().to_list()
+            for place, over in enumerate(overs):
                 one = part.filter(pl.col("over") == over)
                 colour = OVER.colour(_label(over))
                 end = one.filter(pl.col("epoch") == epochs[-1]).sort("teacher_node")
@@ -58,9 +59,10 @@ def success_figure(frame: pl.DataFrame) -> Figure:
                     end["teacher_node"], end["rate"], color=colour, label=_label(over),
                     marker=OVER.marker(_label(over)), markersize=3,
                 )  # fmt: skip
-                axis.fill_between(
-                    end["teacher_node"], end["low"], end["high"], color=colour, alpha=0.15, lw=0
-                )
+                # Side by side; rates of 0 and 1 all have the same bar, which would hide the rest.
+                some = end.filter((pl.col("rate") > 0) & (pl.col("rate") < 1))
+                beside = some["teacher_node"] + 0.2 * (place - (len(overs) - 1) / 2)
+                axis.vlines(beside, some["low"], some["high"], color=colour, lw=1.0, alpha=0.6)
                 for epoch in early:
                     begun = one.filter(pl.col("epoch") == epoch).sort("teacher_node")
                     axis.plot(begun["teacher_node"], begun["rate"], color=colour, linestyle=":")
