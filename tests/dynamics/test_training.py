@@ -182,3 +182,30 @@ def test_directions_are_minus_the_gradients_at_the_pre_activations(place):
     obvious_loss(module(inputs[1]), targets[1], "half_sum").backward()
     for ours, theirs in zip(directions, seen, strict=True):
         assert torch.allclose(ours[1], -theirs.grad, atol=1e-12)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("options", [{}, {"frozen": (0,)}, {"frozen": (1, 2)}])
+@pytest.mark.parametrize(("slope", "bias"), [(0.0, True), (0.3, True), (0.0, False), (1.0, True)])
+def test_blocks_of_one_network_after_the_other_equal_the_stack(
+    dtype, options, slope, bias, monkeypatch: pytest.MonkeyPatch
+):
+    teachers, students, _ = setting("none", slope, bias)
+    teachers, students = teachers.to("cpu", dtype), students.select([0, 2, 2, 1]).to("cpu", dtype)
+    sizes = {"samples": 200, "batch_size": 16, "source": [0, 2, 2, 1]}
+    runs = []
+    for fast in (True, False):
+        if not fast:
+            monkeypatch.setattr("trine.dynamics.training.fits", lambda student: False)
+        batches = Batches(gaussian_inputs(5, 2.0), teachers, SEEDS, **sizes)
+        copy = students.clone()
+        descent = Descent([0.02, 0.05, 0.1, 0.03], "half_sum", **options)
+        points = run(copy, batches, descent, epochs=2, marks=[3])
+        runs.append((copy, [point.loss for point in points]))
+    (first, losses), (second, others) = runs
+    tolerance = 1e-12 if dtype == torch.float64 else 1e-5
+    assert same(first, second, tolerance)
+    for mine, theirs in zip(losses, others, strict=True):
+        torch.testing.assert_close(mine, theirs, atol=tolerance, rtol=tolerance)
+    for layer in options.get("frozen", ()):
+        assert torch.equal(first.weights[layer], students.weights[layer])

@@ -5,7 +5,8 @@
 Map of the room:
 
 * networks: `architecture`, `stack` (many networks of one shape as stacked tensors), `networks` (the
-  same as PyTorch modules), `initialise` (teachers and students), `products`
+  same as PyTorch modules), `initialise` (teachers and students), `products`,
+  `block` (many steps of one network after the other)
 * training: `assembly` (from a configuration to networks and data), `batches`, `training`, `trial`
   (training as a film), `reference` (the obvious loop)
 * measures: `tracing` (any module, through hooks), `measures` (matching, luck, observability,

@@ -8,6 +8,7 @@ from their own stream, so that training can go on from any epoch as if it had ne
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
@@ -19,7 +20,7 @@ from trine.core.errors import UsageError
 from trine.core.seeding import Seeds
 from trine.dynamics.stack import Stack
 
-__all__ = ["Batches", "Draw", "Order", "gaussian_inputs", "uniform_inputs"]
+__all__ = ["Batches", "Draw", "EpochPlan", "Order", "gaussian_inputs", "uniform_inputs"]
 
 Array = NDArray[np.floating[Any]]
 Draw = Callable[[np.random.Generator, int], Array]
@@ -55,6 +56,32 @@ def uniform_inputs(dimension: int, std: float = 1.0) -> Draw:
 def _check_std(std: float) -> None:
     if not (np.isfinite(std) and std > 0):
         raise UsageError(f"standard deviation {std} of the inputs", accepted="a positive number")
+
+
+@dataclass(frozen=True, slots=True)
+class EpochPlan:
+    """All that the networks of a stack see in one epoch.
+
+    Attributes:
+      inputs: `[S * N, d]`, all data sets one below the other.
+      targets: `[S * N, c]`, or None if they are too many to be stored.
+      rows: `[R, steps, B]`, what each network sees in each step.
+      teachers: of the networks, for targets that are not stored.
+    """
+
+    inputs: Tensor
+    targets: Tensor | None
+    rows: Tensor
+    teachers: Stack
+
+    def step(self, number: int) -> tuple[Tensor, Tensor]:
+        """Inputs `[R, B, d]` and targets `[R, B, c]` of one step, from 0."""
+        count, _, size = self.rows.shape
+        chosen = self.rows[:, number].reshape(-1)
+        x = self.inputs.index_select(0, chosen).view(count, size, -1)
+        if self.targets is None:
+            return x, self.teachers.forward(x).output
+        return x, self.targets.index_select(0, chosen).view(count, size, -1)
 
 
 class Batches:
@@ -195,22 +222,22 @@ class Batches:
             return generator.integers(self.samples, size=wanted)
         return generator.permutation(self.samples)[:wanted]
 
+    def plan(self, epoch: int) -> EpochPlan:
+        """What each network sees in an epoch, as rows of all data sets."""
+        inputs, targets = self.inputs(epoch), self._targets
+        offset = torch.arange(len(self.seeds), device=inputs.device).unsqueeze(1) * self.samples
+        rows = self.indices(epoch) + offset
+        if not self._own:
+            rows = rows.index_select(0, self.source)
+        return EpochPlan(
+            inputs.flatten(0, 1),
+            None if targets is None else targets.flatten(0, 1),
+            rows.view(self.count, self.steps_per_epoch, self.batch_size),
+            self._network_teachers,
+        )
+
     def epoch(self, epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
         """Inputs `[R, B, d]` and targets `[R, B, c]`, step by step."""
-        inputs = self.inputs(epoch)
-        flat = inputs.reshape(-1, inputs.shape[-1])
-        targets = self._targets
-        flat_targets = None if targets is None else targets.reshape(-1, targets.shape[-1])
-        offset = torch.arange(len(self.seeds), device=flat.device).unsqueeze(1) * self.samples
-        rows = self.indices(epoch) + offset  # [S, steps * B]
-        size, count = self.batch_size, self.count
+        plan = self.plan(epoch)
         for step in range(self.steps_per_epoch):
-            chosen = rows[:, step * size : (step + 1) * size]
-            if not self._own:
-                chosen = chosen.index_select(0, self.source)
-            chosen = chosen.reshape(-1)
-            x = flat.index_select(0, chosen).view(count, size, -1)
-            if flat_targets is None:
-                yield x, self._network_teachers.forward(x).output
-            else:
-                yield x, flat_targets.index_select(0, chosen).view(count, size, -1)
+            yield plan.step(step)

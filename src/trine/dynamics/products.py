@@ -16,11 +16,12 @@ from functools import lru_cache
 from typing import Any
 
 import numpy as np
+import scipy.linalg  # noqa: F401  (its library is the one that numba calls; here to be found)
 import torch
 from threadpoolctl import ThreadpoolController
 from torch import Tensor
 
-__all__ = ["add_transposed_product_", "product", "product_transposed"]
+__all__ = ["add_transposed_product_", "one_thread", "product", "product_transposed"]
 
 _NUMPY = (torch.float32, torch.float64)
 
@@ -35,7 +36,8 @@ def _several_threads() -> ThreadpoolController | None:
     return blas if any(library["num_threads"] > 1 for library in blas.info()) else None
 
 
-def _one_thread() -> AbstractContextManager[Any]:
+def one_thread() -> AbstractContextManager[Any]:
+    """NumPy's and SciPy's (hence numba's) matrix products on one thread within the block."""
     blas = _several_threads()
     return nullcontext() if blas is None else blas.limit(limits=1)
 
@@ -52,7 +54,7 @@ def product(first: Tensor, second: Tensor) -> Tensor:
     if not _by_numpy(first, second):
         return torch.bmm(first, second)
     result = first.new_empty(first.shape[0], first.shape[1], second.shape[2])
-    with _one_thread():
+    with one_thread():
         np.matmul(first.numpy(), second.numpy(), out=result.numpy())
     return result
 
@@ -62,7 +64,7 @@ def product_transposed(inputs: Tensor, weights: Tensor, bias: Tensor | None) -> 
     """`[R, B, m]` times the transpose of `[R, n, m]`, plus `[R, n]`: `[R, B, n]`."""
     if inputs.dtype == torch.float64 and _by_numpy(inputs, weights):
         result = inputs.new_empty(inputs.shape[0], inputs.shape[1], weights.shape[1])
-        with _one_thread():
+        with one_thread():
             np.matmul(inputs.numpy(), weights.numpy().swapaxes(1, 2), out=result.numpy())
         return result if bias is None else result.add_(bias.unsqueeze(1))
     if bias is None:
@@ -76,6 +78,6 @@ def add_transposed_product_(target: Tensor, first: Tensor, second: Tensor) -> No
     if not _by_numpy(target, first, second):
         target.baddbmm_(first.transpose(1, 2), second)
         return
-    with _one_thread():
+    with one_thread():
         change = np.matmul(first.numpy().swapaxes(1, 2), second.numpy())
     target.add_(torch.from_numpy(change))

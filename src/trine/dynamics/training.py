@@ -1,7 +1,9 @@
 """Plain stochastic gradient descent on a stack of students.
 
-The loop is the papers': batch, forward, residual, descend. `reference.py` holds the obvious version
-for one network at a time, and tests hold the two to each other.
+The loop is the papers': batch, forward, residual, descend. It has two forms with the same numbers:
+batched products over the whole stack (`stack`; a GPU, BatchNorm and everything else), and on a CPU
+a compiled block of steps for one network after the other (`block`). `reference.py` holds the
+obvious version for one network at a time, and tests hold all three to each other.
 
 Loss conventions (spec 1 and 7.5); B samples in a batch, c outputs:
 
@@ -25,7 +27,8 @@ import torch
 from torch import Tensor
 
 from trine.core.errors import UsageError, UserError
-from trine.dynamics.batches import Batches
+from trine.dynamics.batches import Batches, EpochPlan
+from trine.dynamics.block import descend_block, fits
 from trine.dynamics.stack import Stack
 
 __all__ = ["Descent", "Diverged", "Loss", "Point", "effective_step", "train"]
@@ -147,28 +150,48 @@ def train(
         descent.rates(student.count), dtype=student.dtype, device=student.device
     )
     factor = loss_factor(descent.loss, student.architecture.outputs) / batches.batch_size
-    wanted = frozenset(marks)
-    step = start * batches.steps_per_epoch
-    losses: list[Tensor] = []  # since the last check
-    checked: list[Tensor] = []  # since the last point
+    length = batches.steps_per_epoch
+    checked: list[Tensor] = []  # losses since the last point
     for epoch in range(start, epochs):
-        scale = (rates * (factor * descent.factor(epoch))).view(-1, 1, 1)
-        for number, (inputs, targets) in enumerate(batches.epoch(epoch), 1):
-            trace = student.forward(inputs, training=True)
-            residual, loss = _residual(trace.output, targets, descent.loss)
-            losses.append(loss)
-            student.descend(trace, residual.mul_(scale), frozen=descent.frozen)
-            if descent.unit_rows:
-                student.normalise_rows_()
-            step += 1
-            ends = number == batches.steps_per_epoch
-            if ends or step in wanted or len(losses) == CHECK_EVERY:
-                checked.append(_check(losses, step, descent, rates))
-                losses = []
-            if ends or step in wanted:
+        plan, before = batches.plan(epoch), epoch * length
+        scale = rates * (factor * descent.factor(epoch))
+        points = {length, *(mark - before for mark in marks if before < mark < before + length)}
+        number = 0
+        while number < length:
+            stop = min(number + CHECK_EVERY, *(point for point in points if point > number))
+            losses = _advance(student, plan, range(number, stop), scale, descent)
+            checked.append(_check(losses, before + number, rates))
+            number = stop
+            if number in points:
                 done = torch.cat(checked).mean(0)
                 checked = []
-                yield Point(epoch + number / batches.steps_per_epoch, step, done, ends)
+                yield Point(epoch + number / length, before + number, done, number == length)
+
+
+def _advance(
+    student: Stack, plan: EpochPlan, steps: range, scale: Tensor, descent: Descent
+) -> Tensor:
+    """Some steps of an epoch, in place; the loss of every batch before its step, `[K, R]`."""
+    plain = descent.loss != "cross_entropy" and not descent.unit_rows
+    if plain and plan.targets is not None and fits(student):
+        rows = plan.rows[:, steps.start : steps.stop]
+        errors = descend_block(student, plan.inputs, plan.targets, rows, scale, descent.frozen)
+        return errors / _error_size(plan.targets.shape[1], rows.shape[2], descent.loss)
+    losses: list[Tensor] = []
+    for step in steps:
+        inputs, targets = plan.step(step)
+        trace = student.forward(inputs, training=True)
+        residual, loss = _residual(trace.output, targets, descent.loss)
+        losses.append(loss)
+        student.descend(trace, residual.mul_(scale.view(-1, 1, 1)), frozen=descent.frozen)
+        if descent.unit_rows:
+            student.normalise_rows_()
+    return torch.stack(losses)
+
+
+def _error_size(outputs: int, batch: int, loss: Loss) -> int:
+    """What the summed squared error of a batch is divided by."""
+    return outputs * batch if loss == "mean" else 2 * batch
 
 
 def _residual(output: Tensor, targets: Tensor, loss: Loss) -> tuple[Tensor, Tensor]:
@@ -181,18 +204,17 @@ def _residual(output: Tensor, targets: Tensor, loss: Loss) -> tuple[Tensor, Tens
     residual = targets - output
     flat = residual.flatten(1)
     value = torch.linalg.vector_norm(flat, dim=1).square()
-    size = flat.shape[1] if loss == "mean" else 2 * residual.shape[1]
-    return residual, value / size
+    return residual, value / _error_size(residual.shape[2], residual.shape[1], loss)
 
 
-def _check(losses: list[Tensor], step: int, descent: Descent, rates: Tensor) -> Tensor:
-    table = torch.stack(losses)  # [steps, R]
-    broken = ~table.isfinite()
+def _check(losses: Tensor, done: int, rates: Tensor) -> Tensor:
+    """The losses `[K, R]`, if all are finite; `done` steps came before them."""
+    broken = ~losses.isfinite()
     if bool(broken.any()):
         first = int(broken.any(1).to(torch.uint8).argmax())
         network = int(broken[first].to(torch.uint8).argmax())
         rate = float(rates[network])
-        broken_at = step - len(losses) + first + 1
+        broken_at = done + first + 1
         raise Diverged(
             f"the loss of network {network} is not finite at step {broken_at} "
             f"(learning rate {rate:g})",
@@ -200,4 +222,4 @@ def _check(losses: list[Tensor], step: int, descent: Descent, rates: Tensor) -> 
             network=network,
             step=broken_at,
         )
-    return table
+    return losses
