@@ -127,7 +127,7 @@ def run(
         _show(plan(resolved, root=runs, directory=directory), as_json)
         return
     from trine.core.executors import make_executor
-    from trine.dynamics.run_report import short_table
+    from trine.dynamics.run_report import count_of, short_table
 
     done, result = train(
         resolved,
@@ -137,7 +137,8 @@ def run(
         progress=make_progress(),
         say=say,
     )
-    title = f"Teacher {result['teacher']}, student {result['student']}, {result['seeds']} seeds"
+    seeded = count_of(result["seeds"], "seed")
+    title = f"Teacher {result['teacher']}, student {result['student']}, {seeded}"
     emit(
         result,
         as_json=as_json,

@@ -118,7 +118,9 @@ def correlation_curves(frame: pl.DataFrame, title: str) -> Figure:
             axes.set_ylim(min(0.0, axes.get_ylim()[0]), 1.02)
         grid[0][0].set_ylabel("best correlation")
         seeds = frame["seed"].n_unique()
-        figure.suptitle(f"{title} ({seeds} seeds)", fontsize=11, fontweight="bold")
+        figure.suptitle(
+            f"{title} ({seeds} seed{'s' * (seeds != 1)})", fontsize=11, fontweight="bold"
+        )
         kinds: list[tuple[str, Any]] = [
             ("largest over teacher nodes", ":"), ("mean", "-"), ("smallest", "--"),
         ]  # fmt: skip

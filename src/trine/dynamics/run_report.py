@@ -46,6 +46,11 @@ LAYER_COLUMNS = (
 )
 
 
+def count_of(number: int, what: str) -> str:
+    """`1 seed`, `8 seeds`."""
+    return f"{number:,} {what}{'s' * (number != 1)}"
+
+
 def layer_table(layers: list[dict[str, Any]], title: str = "") -> Table:
     """The pooled layers of `results.layer_results` as people read them."""
     frame = pl.DataFrame(layers, infer_schema_length=None)
@@ -115,7 +120,7 @@ def write_run_report(run: Run, reel: Reel, result: dict[str, Any]) -> None:
     save_table(Table(layers.frame), run.tables, "layers")
     save_table(Table(seeds.frame), run.tables, "seeds")
     write_animation(run.directory / "animation.html", reel)
-    count = len(reel.seeds)
+    counted = count_of(len(reel.seeds), "seed")
     first = reel.seeds[0]
     matrices = matching_matrices(
         reel.first.matching, reel.last.matching, 0, f"Who is who, seed {first}"
@@ -125,22 +130,22 @@ def write_run_report(run: Run, reel: Reel, result: dict[str, Any]) -> None:
             run, "correlations", curves,
             correlation_curves(curves, "Best correlation of teacher nodes"),
             f"Best correlation of each teacher node that is alive with any student node, on "
-            f"{result['evaluation_samples']:,} evaluation samples. Mean over {count} seeds; "
+            f"{result['evaluation_samples']:,} evaluation samples. Mean over {counted}; "
             "band: one standard error over seeds.",
         ),
         _saved(
             run, "initial_ranks", nodes,
             rank_histograms(nodes, result["layers"], "Where winners ranked at the start"),
-            f"Living teacher nodes of {count} seeds together. p: share of 10,000 renumberings of "
+            f"Living teacher nodes of {counted} together. p: share of 10,000 renumberings of "
             "student nodes whose mean rank is as low.",
         ),
         _saved(
             run, "losses", losses, loss_curves(losses, "Loss"),
-            f"Mean over {count} seeds of the logarithm; band: one standard error.",
+            f"Mean over {counted} of the logarithm; band: one standard error.",
         ),
         _saved(
             run, "row_norms", norms, row_norm_curves(norms, "Weights of winners and others"),
-            f"Line: median over nodes, mean over {count} seeds; band: smallest to largest of all.",
+            f"Line: median over nodes, mean over {counted}; band: smallest to largest of all.",
         ),
         _saved(
             run, "matrices", nodes, matrices,
@@ -152,7 +157,7 @@ def write_run_report(run: Run, reel: Reel, result: dict[str, Any]) -> None:
         caption = (
             "What a teacher node itself adds to the gradient of a student node along its own "
             "direction (gradient units): its later winner, and the median of the others. Mean over "
-            f"living teacher nodes and {count} seeds; band: one standard error over seeds. "
+            f"living teacher nodes and {counted}; band: one standard error over seeds. "
             "`tables/pulls.csv` has every teacher node, and the whole drift too."
         )
         pictures.append(_saved(run, "pulls", pulls, drawn, caption))
@@ -197,8 +202,8 @@ def _summary(result: dict[str, Any]) -> str:
         f"L{row['layer']} {row['mean_best_correlation_alive']:.4f}" for row in result["layers"]
     )
     return (
-        f"Best correlations of living teacher nodes, mean over {result['seeds']} seeds after "
-        f"{result['epochs']} epochs: {values}."
+        f"Best correlations of living teacher nodes, mean over {count_of(result['seeds'], 'seed')} "
+        f"after {count_of(result['epochs'], 'epoch')}: {values}."
     )
 
 
