@@ -181,7 +181,7 @@ def _found(identity: str, context: ExperimentContext) -> Finding:
 
 
 def summary_table(outcomes: Sequence[Outcome], *, short: bool = False) -> Table:
-    """One row an experiment: verdict and reason; `short` leaves titles and seeds out."""
+    """One row an experiment; with the reasons and without titles if `short`, as in a terminal."""
     rows = [
         {
             "experiment": o.identity, "title": o.title, "verdict": o.finding.verdict,
@@ -193,8 +193,8 @@ def summary_table(outcomes: Sequence[Outcome], *, short: bool = False) -> Table:
         Column("experiment"), Column("title"), Column("verdict", highlight=True), Column("because"),
         Column("seeds"), Column("seconds", "s", ".0f"),
     )  # fmt: skip
-    if short:
-        columns = tuple(c for c in columns if c.name not in ("title", "seeds"))
+    left_out = ("title", "seeds") if short else ("because",)
+    columns = tuple(column for column in columns if column.name not in left_out)
     return Table(pl.DataFrame(rows), "Verdicts", columns)
 
 
