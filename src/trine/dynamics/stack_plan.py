@@ -3,11 +3,13 @@
 A *member* is a setting with a seed. Members of equal shape (same layers, batches, loss and
 schedule; any teacher, data, rate and start) can share a `Stack`.
 
-**Size of a stack.** All weights of a stack are read and written in every step, so that a stack on
-a CPU should fit its core's cache; small networks want company, because each step has a fixed cost
-of about 0.1 ms. `stack_size` gives 4 to 32 networks, as many as fit 2.5 MiB of weights: measured
-best from 5 to 200 nodes, within a tenth. **Memory** is that of the data: N (d + c) + E d numbers a
-data set (the two-layer setting in double precision: 20 MB), at most `memory` bytes a stack.
+**Size of a stack.** On a CPU a stack is a piece of work for one core: 4 to 32 networks, as many as
+fit 2.5 MiB of weights. What is trained by stacked products (BatchNorm, unit rows, cross-entropy)
+then stays in the core's cache; everything else is trained in blocks, one network after the other
+(`block`), and the size only sets how evenly cores are loaded. On a GPU it is memory alone.
+
+**Memory** is that of the data: N (d + c) + E d numbers a data set (the two-layer setting in double
+precision: 20 MB), at most `memory` bytes a stack.
 """
 
 from __future__ import annotations
