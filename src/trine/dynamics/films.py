@@ -42,8 +42,7 @@ __all__ = ["Reel", "shoot", "stack_size"]
 STACK_WEIGHTS = 500_000
 """Weights of a stack beyond which more networks gain nothing where steps are stacked products.
 
-(Networks that are trained in blocks, `block`, are as fast one by one: 67 GFLOP/s at 122,000 weights.)
-Measured in GFLOP/s of one core: 45, 53 and 58 for 1, 2 and 4 networks of 122,000 weights; 28 and 42
+(Networks that are trained in blocks, see `block`, are as fast one by one.) Measured in GFLOP/s of one core: 45, 53 and 58 for 1, 2 and 4 networks of 122,000 weights; 28 and 42
 for 1 and 3 of 37,000; 10, 22 and 28 for 1, 4 and 13 of 9,000.
 """
 
