@@ -83,20 +83,45 @@ def _frame(**columns) -> pl.DataFrame:
     return pl.DataFrame(columns)
 
 
-def test_the_verdict_of_f8_follows_the_numbers():
-    def judged(floor: float, ordered: float):
-        return f8._judge(
-            _frame(
-                decay=[0.0, 0.0], over=[1.0, 10.0], unmatched=[3, 5],
-                floor_share=[0.0, floor], decades=[0.0, 1.0], ordered=[0.5, ordered],
-            )
-        )[0]  # fmt: skip
+@pytest.mark.parametrize(
+    ("floor", "decades", "verdict", "clearer"),
+    [
+        (0.95, [0.8, 1.2], "holds", "yes"),
+        (0.95, [1.2, 1.0], "holds in part", "no"),  # an L, and less of one with more students
+        (0.5, [0.2, 0.6], "holds in part", "yes"),
+        (0.0, [1.1, 0.4], "does not hold", "no"),
+        (0.0, [0.1, 0.4], "does not hold", "yes"),  # clearer alone is no L
+    ],
+)
+def test_the_verdict_of_f8_follows_the_numbers(
+    floor: float, decades: list[float], verdict: str, clearer: str
+):
+    frame = _frame(
+        decay=[0.0, 0.0], over=[2.0, 10.0], unmatched=[3, 5], floor_share=[0.0, floor],
+        decades=decades, ordered=[1.0, 1.0],
+    )  # fmt: skip
+    found, because = f8._judge(frame)
+    assert found == verdict  # all matched nodes stand above all others, and that does not count
+    assert f"learer with more students: {clearer}" in because
 
-    assert judged(0.95, 1.0) == "holds"
-    assert judged(0.5, 0.95) == "holds in part"
-    assert judged(0.5, 0.7) == "does not hold"
+
+def test_f8_without_unmatched_nodes_is_not_tested():
     nothing = _frame(decay=[0.0], over=[10.0], unmatched=[0], floor_share=[np.nan], decades=[1.0])
     assert f8._judge(nothing)[0] == "not tested"
+    one = _frame(
+        decay=[0.0, 0.0], over=[1.0, 10.0], unmatched=[0, 5], floor_share=[np.nan, 0.95],
+        decades=[np.nan, 1.0], ordered=[np.nan, 1.0],
+    )  # fmt: skip
+    found, because = f8._judge(one)
+    assert found == "holds in part"
+    assert "students: not tested" in because
+
+
+def test_the_record_of_f8_does_not_hold():
+    record = Path(__file__).parents[2] / "docs/dynamics/records/f8-l-shape-quick.csv"
+    found, because = f8._judge(pl.read_csv(record))
+    assert found == "does not hold"
+    assert "p 0: 1.11, 0.81, 0.57 for over 2, 5, 10" in because
 
 
 def test_the_verdict_of_f9_follows_the_numbers():
