@@ -14,7 +14,9 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
-from trine.core.errors import DataError
+from trine.core import extras
+from trine.core.errors import DataError, MissingExtra
+from trine.dynamics import checkpoints
 from trine.dynamics.checkpoints import KINDS, find_batch_norms, read_checkpoint
 
 
@@ -172,6 +174,44 @@ def test_noise_is_one_clear_line(content: bytes, tmp_path: Path) -> None:
     (tmp_path / "noise.pt").write_bytes(content)
     with pytest.raises(DataError, match="truncated or no checkpoint"):
         read_checkpoint(tmp_path / "noise.pt")
+
+
+def test_a_safetensors_file_without_tensors_is_one_clear_line(tmp_path: Path) -> None:
+    save_file({}, tmp_path / "nothing.safetensors")
+    with pytest.raises(DataError, match="no BatchNorm layer among 0 arrays"):
+        read_checkpoint(tmp_path / "nothing.safetensors")
+
+
+@pytest.mark.parametrize("torch_there", [True, False])
+def test_an_empty_npz_is_called_empty(
+    torch_there: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    np.savez(tmp_path / "nothing.npz")
+    if not torch_there:
+        without_torch(monkeypatch)
+    with pytest.raises(DataError, match=r"an archive with nothing in it") as error:
+        read_checkpoint(tmp_path / "nothing.npz")
+    assert "mmap" not in str(error.value)
+
+
+def without_torch(monkeypatch: pytest.MonkeyPatch) -> None:
+    # `available` looks the modules of an extra up in this mapping.
+    monkeypatch.setattr(extras, "EXTRAS", {"dynamics": ("a_module_that_is_not_there",)})
+    assert not checkpoints.available("dynamics")
+
+
+def test_half_precision_without_torch_names_the_extra(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    state = dict(network().state_dict())
+    SAVED["half.safetensors"](tmp_path / "half.safetensors", state)
+    SAVED["tensors.safetensors"](tmp_path / "whole.safetensors", state)
+    without_torch(monkeypatch)
+    (found,) = read_checkpoint(tmp_path / "whole.safetensors")
+    assert found.layers[0].bias.tolist() == BIAS
+    with pytest.raises(MissingExtra, match=r"half.*bfloat16.*needs the extra.*pip install") as e:
+        read_checkpoint(tmp_path / "half.safetensors")
+    assert "\n" not in str(e.value)
 
 
 def test_a_missing_file(tmp_path: Path) -> None:

@@ -8,11 +8,11 @@ from trine.core.errors import UsageError
 from trine.core.seeding import Seeds
 from trine.dynamics.architecture import Architecture
 from trine.dynamics.fade_out import (
-    fan_out_norms,
     fixed_first_layer,
     matrix_start,
     separation,
 )
+from trine.dynamics.measures.l_shape import fan_out_norms
 from trine.dynamics.stack import Stack
 
 torch.set_num_threads(1)

@@ -205,6 +205,8 @@ def _read(path: Path) -> dict[str, Any]:
                 names = archive.namelist()
         except (zipfile.BadZipFile, OSError) as error:
             raise _broken(path, str(error)) from error
+        if not names:
+            raise _broken(path, "it is an archive with nothing in it")
         if any(n.endswith(".npy") for n in names):
             return _read_npz(path)
         return _read_torch(path, mapped=True)
@@ -221,6 +223,9 @@ def _read_safetensors(path: Path) -> dict[str, Any]:
             # The format keeps no order of layers; numbers in their names give it back.
             return {name: file.get_tensor(name) for name in sorted(file.keys(), key=_natural)}
     except SafetensorError as error:
+        raise _broken(path, str(error)) from error
+    except (TypeError, AttributeError) as error:  # a number format that numpy lacks, as bfloat16
+        require("dynamics", f"{path.name} holds numbers that numpy lacks ({error}); reading it")
         raise _broken(path, str(error)) from error
 
 
@@ -326,6 +331,8 @@ def _search(content: Any, depth: int) -> Mapping[str, Any] | None:
 
 def _plain_names(arrays: Mapping[str, Any]) -> dict[str, Any]:
     names = dict(arrays)
+    if not names:  # `all` of no names is true, and the loop would not end
+        return names
     while prefix := next((w for w in _WRAPPERS if all(n.startswith(w) for n in names)), ""):
         names = {name.removeprefix(prefix): value for name, value in names.items()}
     return names

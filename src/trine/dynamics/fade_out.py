@@ -9,7 +9,7 @@ layer fixed and the nodes u equal to the teacher's, the outgoing weights V follo
 L = E[f f^T] over student nodes. If L is positive definite the least-squares problem has one
 solution, V_u = V*, V_r = 0, and the flow goes there at the rate of the smallest eigenvalue:
 `fixed_first_layer`. With both layers moving the same happens along with the alignment of u; there
-`fan_out_norms` and `separation` measure it.
+`measures.l_shape.fan_out_norms` and `separation` measure it.
 """
 
 from __future__ import annotations
@@ -31,7 +31,6 @@ from trine.dynamics.stack import Stack
 __all__ = [
     "FixedFirstLayer",
     "Separation",
-    "fan_out_norms",
     "fixed_first_layer",
     "matrix_start",
     "separation",
@@ -150,17 +149,6 @@ def _turn_away(target: Tensor, rows: Tensor, lucky: int) -> None:
         nearest = int(along.argmax())
         if float(along[nearest]) > 0:
             row.sub_(2 * along[nearest] * unit[nearest])
-
-
-def fan_out_norms(stack: Stack, layer: int | None = None) -> Tensor:
-    """Length of what every hidden node of a layer hands on: `[R, n]`.
-
-    Args:
-      stack: R networks.
-      layer: hidden layer, the last one by default.
-    """
-    top = stack.architecture.depth if layer is None else layer + 1
-    return stack.weights[top].norm(dim=1)
 
 
 @dataclass(frozen=True, slots=True)

@@ -52,9 +52,10 @@ from trine.dynamics.experiments.matrix_cells import (
     seeds_of,
     starts,
 )
-from trine.dynamics.fade_out import FixedFirstLayer, fan_out_norms, fixed_first_layer, separation
+from trine.dynamics.fade_out import FixedFirstLayer, fixed_first_layer, separation
 from trine.dynamics.flow import matrix_flow
 from trine.dynamics.kernels import Nodes, values
+from trine.dynamics.measures.l_shape import fan_out_norms
 from trine.dynamics.rich_get_richer import angles
 from trine.dynamics.stack import Stack
 

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy.stats import binomtest
 
 from trine.core.errors import UsageError
 
@@ -88,12 +89,12 @@ def success_rate(best: ArrayLike, threshold: float = 0.95) -> SuccessRate:
         raise UsageError(f"best correlations of shape {values.shape}", accepted="[R, m], R > 0")
     (level,) = _checked((threshold,))
     count = len(values)
-    rate: Any = (values > level).mean(0)
-    z = 1.959963984540054
-    centre = (rate + z**2 / (2 * count)) / (1 + z**2 / count)
-    half = z / (1 + z**2 / count) * np.sqrt(rate * (1 - rate) / count + z**2 / (4 * count**2))
-    low, high = np.clip(centre - half, 0, 1), np.clip(centre + half, 0, 1)
-    return SuccessRate(rate, low, high, count)
+    hits = (values > level).sum(0)
+    intervals: list[Any] = [
+        binomtest(int(k), count).proportion_ci(0.95, method="wilson") for k in hits
+    ]
+    low, high = (np.array([getattr(i, end) for i in intervals]) for end in ("low", "high"))
+    return SuccessRate(hits / count, low, high, count)
 
 
 def _checked(thresholds: tuple[float, ...]) -> tuple[float, ...]:
