@@ -9,8 +9,9 @@ from trine.dynamics.experiments import evaluation_loss as f10
 from trine.dynamics.experiments import l_shape as f8
 from trine.dynamics.experiments.base import ExperimentContext
 from trine.dynamics.experiments.two_layer_cells import SCALES, Grid
-from trine.dynamics.joint_results import read_outcomes
+from trine.dynamics.joint_results import Outcome, read_outcomes
 from trine.dynamics.specialisation_pictures import MOST_POINTS, l_shape_figure
+from trine.dynamics.stack_plan import Member
 
 TINY = Grid(4, (1, 3), (0.0, 1.0), 2, 3)
 
@@ -36,8 +37,13 @@ def test_f8_f9_f10_train_the_same_networks_once(tmp_path: Path, monkeypatch):
     monkeypatch.setattr(two_layer_cells, "train_cell", never)
     found["F9"] = success_rate.experiment(ExperimentContext(tmp_path / "F9", scale="demo"))
     found["F10"] = f10.experiment(ExperimentContext(tmp_path / "F10", scale="demo"))
+    judges = {"F8": (f8, "l-shape"), "F9": (success_rate, "order"), "F10": (f10, "evaluation-loss")}
     for name, finding in found.items():
-        assert finding.verdict in ("holds", "holds in part", "does not hold", "not tested")
+        module, written = judges[name]
+        table = pl.read_csv(tmp_path / name / "tables" / f"{written}.csv")
+        verdict, because = module._judge(table)  # what is written makes the verdict
+        assert finding.verdict == verdict
+        assert finding.because.endswith(because)
         assert finding.seeds == 2 and finding.settings["steps"] == 3000
         assert len(finding.figures) == 1 and "<svg" in finding.figures[0].svg
         assert (tmp_path / name / "tables").is_dir() and (tmp_path / name / "figures").is_dir()
@@ -124,19 +130,52 @@ def test_the_record_of_f8_does_not_hold():
     assert "p 0: 1.11, 0.81, 0.57 for over 2, 5, 10" in because
 
 
-def test_the_verdict_of_f9_follows_the_numbers():
-    def judged(early: float, gain: float):
-        order = _frame(
-            decay=[1.0, 1.0], over=[1.0, 10.0], early_strong=[early] * 2, early_weak=[0.5] * 2,
-            end_strong=[1.0] * 2, end_weak=[0.5] * 2, gain=[0.0, gain], gain_se=[0.0, 0.5],
-            seeds=[8, 8],
-        )  # fmt: skip
-        return success_rate._judge(order)[0]
+def _order(**changes) -> pl.DataFrame:
+    columns = {
+        "decay": [1.0, 1.0], "over": [1.0, 10.0], "early_strong": [0.9] * 2,
+        "early_weak": [0.5] * 2, "early_gap": [0.4] * 2, "early_gap_se": [0.1] * 2,
+        "end_strong": [1.0] * 2, "end_weak": [0.5] * 2, "gain": [0.0, 3.0], "gain_se": [0.0, 0.5],
+        "seeds": [8, 8],
+    }  # fmt: skip
+    return pl.DataFrame({**columns, **changes})
 
-    assert judged(0.9, 3.0) == "holds"
-    assert judged(0.9, 0.9) == "holds in part"  # below two standard errors
-    assert judged(0.4, 0.0) == "does not hold"
-    assert judged(0.5, 3.0) == "holds in part"  # a tie below 1 is no order
+
+@pytest.mark.parametrize(
+    ("changes", "verdict"),
+    [
+        ({}, "holds"),
+        ({"gain": [0.0, 0.9]}, "holds in part"),  # below two standard errors
+        ({"early_gap_se": [0.1, 0.3]}, "holds in part"),  # larger at every over, clear at one
+        ({"early_gap": [-0.4] * 2, "gain": [0.0, 0.9]}, "does not hold"),
+        ({"early_gap": [0.0] * 2, "early_gap_se": [0.0] * 2}, "holds in part"),  # a tie
+        (  # all nodes are found early at over 10: neither half is first
+            {
+                "early_strong": [0.9, 1.0], "early_weak": [0.5, 1.0],
+                "early_gap": [0.4, 0.0], "early_gap_se": [0.1, 0.0],
+            },
+            "holds",
+        ),
+        (  # all nodes are found early everywhere: no order was seen
+            {
+                "early_strong": [1.0] * 2, "early_weak": [1.0] * 2,
+                "early_gap": [0.0] * 2, "early_gap_se": [0.0] * 2,
+            },
+            "holds in part",
+        ),
+        (
+            {"seeds": [1, 1], "early_gap_se": [np.nan] * 2, "gain_se": [np.nan] * 2},
+            "not tested",
+        ),
+    ],
+)  # fmt: skip
+def test_the_verdict_of_f9_follows_the_numbers(changes: dict[str, list[float]], verdict: str):
+    assert success_rate._judge(_order(**changes))[0] == verdict
+
+
+def test_f9_names_the_cases_without_a_clear_order():
+    because = success_rate._judge(_order(early_gap_se=[0.1, 0.3]))[1]
+    assert "clear in 1 of 2 cases" in because
+    assert "not at p 1 over 10: +0.400 ± 0.300" in because
 
 
 def test_the_order_of_learning_by_hand():
@@ -144,16 +183,29 @@ def test_the_order_of_learning_by_hand():
         decay=[1.0] * 4, over=[1.0, 1.0, 2.0, 2.0], seed=[1, 2, 1, 2], epoch=[9] * 4,
         matched_95=[1, 2, 2, 4],
     )  # fmt: skip
-    success = _frame(
-        decay=[1.0] * 12, over=[1.0] * 6 + [2.0] * 6, epoch=[0, 0, 5, 5, 9, 9] * 2,
-        teacher_node=[1, 2] * 6, rate=[0.0, 0.0, 1.0, 0.0, 1.0, 0.5, 0.0, 0.0, 1.0, 0.5, 1.0, 1.0],
+    halves = _frame(
+        decay=[1.0] * 12, over=[1.0] * 6 + [2.0] * 6, epoch=[0, 5, 9] * 4,
+        seed=[1, 1, 1, 2, 2, 2] * 2, strong=[0.0, 1.0, 1.0] * 4,
+        weak=[0.0, 0.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 1.0, 0.0, 1.0, 1.0],
     )  # fmt: skip
-    found = success_rate.order_table(nodes, success)
+    found = success_rate.order_table(nodes, halves)
     assert found["early_strong"].to_list() == [1.0, 1.0]
     assert found["early_weak"].to_list() == [0.0, 0.5]
+    assert found["early_gap"].to_list() == [1.0, 0.5]
+    assert found["early_gap_se"].to_list() == pytest.approx([0.0, 0.5])
     assert found["end_weak"].to_list() == [0.5, 1.0]
     assert found["gain"].to_list() == [0.0, 1.5]  # by seed: 2 - 1 and 4 - 2
     assert found["gain_se"][1] == pytest.approx(0.5)
+
+
+def test_halves_of_a_network_by_hand():
+    setting = TINY.settings[0]  # 4 teacher nodes
+    shots = len(setting.snapshot_epochs)
+    best = np.tile([0.99, 0.2, 0.96, 0.97], (shots, 1))
+    found = success_rate.half_frame([Outcome(Member(setting, 3), {"best_teacher.0": best})])
+    assert found["strong"].to_list() == [0.5] * shots
+    assert found["weak"].to_list() == [1.0] * shots
+    assert found["seed"].unique().to_list() == [3]
 
 
 def test_the_loss_table_pairs_seeds():
@@ -167,6 +219,25 @@ def test_the_loss_table_pairs_seeds():
     assert found["gain"].to_list() == pytest.approx([0.0, -1.0])
     assert found["gain_se"].to_list() == pytest.approx([0.0, 0.0])
     assert f10._judge(found)[0] == "holds"
+    one = f10.loss_table(losses.filter(pl.col("seed") == 1))
+    assert one["gain"].to_list() == pytest.approx([0.0, -1.0])
+    assert f10._judge(one)[0] == "not tested"  # one seed has no spread
+
+
+@pytest.mark.parametrize(
+    ("gains", "verdict"),
+    [
+        ([-1.0, -1.0], "holds"),
+        ([-1.0, -0.1], "holds in part"),  # the second below two standard errors
+        ([0.1, -0.1], "does not hold"),
+    ],
+)
+def test_the_verdict_of_f10_follows_the_numbers(gains: list[float], verdict: str):
+    frame = _frame(
+        decay=[0.5, 0.5, 1.0, 1.0], over=[1.0, 10.0] * 2, gain=[0.0, gains[0], 0.0, gains[1]],
+        gain_se=[0.0, 0.1] * 2, seeds=[8] * 4,
+    )  # fmt: skip
+    assert f10._judge(frame)[0] == verdict
 
 
 def test_a_large_cloud_of_points_is_thinned():
