@@ -256,7 +256,7 @@ def table(rows: list[dict[str, Any]]) -> Table:
             "count": [r["count"] for r in rows],
             "plain": [text(r["plain"], 0) for r in rows],
             "ours": [text(r["ours"], 0) for r in rows],
-            "ratio": [text(r["ratio"], 1) for r in rows],
+            "ratio": [text(r["ratio"], 2) for r in rows],
             "wanted": [r["wanted"] for r in rows],
             "gigaflops": [text(r["gigaflops"], 1) for r in rows],
             "share": [text(r["peak_share"], 2) for r in rows],
