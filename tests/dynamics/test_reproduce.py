@@ -192,13 +192,42 @@ def test_f1_does_not_hold_if_nothing_rises():
     ("times", "wanted"),
     [
         ([[1.0], [2.0], [NEVER], [NEVER]], True),
+        ([[1.0], [2.0], [3.0]], True),
         ([[1.0], [NEVER], [2.0]], False),
+        ([[NEVER], [2.0], [3.0]], False),
         ([[1.0], [1.0]], False),
-        ([[NEVER], [NEVER]], False),
+        ([[2.0], [NEVER], [NEVER], [NEVER]], None),  # two that never rise are in no order
+        ([[NEVER], [NEVER]], None),
     ],
 )
-def test_bottom_first(times: list[list[float]], wanted: bool):
+def test_bottom_first(times: list[list[float]], wanted: bool | None):
     assert deep_correlation.is_bottom_first(times) is wanted
+
+
+def test_one_layer_that_rises_is_no_order():
+    rises = {"over 10": [[1.0, 1.0], [NEVER, NEVER]], "over 1": [[NEVER] * 2] * 2}
+    ends = {**GOOD, "over 10": [[0.9995, 0.9997], [0.9, 0.91]]}
+    verdict, because = deep_correlation.verdict_of(curves(ends, rises), full=False)
+    assert verdict == "holds in part"
+    assert "from the bottom up: not tested" in because
+
+
+def test_a_top_above_the_layer_below_is_told():
+    rises = {"over 10": [[1.0, 1.0], [2.0, 3.0]], "over 1": [[NEVER] * 2] * 2}
+    ends = {**GOOD, "over 10": [[0.9992, 0.9992], [0.9996, 0.9996]]}
+    verdict, because = deep_correlation.verdict_of(curves(ends, rises), full=False)
+    assert verdict == "holds in part"
+    assert "below: no (L1 0.9996 above L0 0.9992)" in because
+
+
+def test_all_widths_are_told():
+    ends = {**GOOD, "over 5": [[0.9996, 0.9998], [0.995, 0.995]]}
+    rises = {over: [[1.0, 1.0], [2.0, 3.0]] for over in ends}
+    verdict, because = deep_correlation.verdict_of(curves(ends, rises), full=False)
+    assert verdict == "holds"
+    for over in ends:
+        assert f"{over}: L0" in because
+    assert "of over 10 over over 5: -0.000 ± 0.000, -0.004 ± 0.001" in because
 
 
 def test_f1_and_f6_share_their_films(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
