@@ -16,7 +16,14 @@ from trine.core.artifacts import read_json
 from trine.core.errors import DataError, Interrupted, UsageError
 from trine.core.tables import Table
 from trine.dynamics import experiments, reproduce
-from trine.dynamics.experiments import EXPERIMENTS, Entry, ablations, deep_correlation, deep_films
+from trine.dynamics.experiments import (
+    EXPERIMENTS,
+    Entry,
+    ablations,
+    deep_correlation,
+    deep_films,
+    loss_curves,
+)
 from trine.dynamics.experiments.base import ExperimentContext, Finding
 from trine.dynamics.experiments.loss_curves import verdict_of as loss_verdict
 from trine.dynamics.reproduce import outcome_document, parse_ids
@@ -266,6 +273,20 @@ def test_f6_compares_the_widest_with_the_narrowest(wide: float, wanted: str):
     assert table.frame.height == 4
 
 
+def test_f6_says_how_much_of_training_it_saw():
+    early = loss_verdict(losses(0.1), {"deep": (4, 40)})[1]
+    assert early.startswith("Early in training only (deep: 4 of 40 epochs)")
+    assert loss_verdict(losses(0.1), {"deep": (40, 40)})[1].startswith("deep, epoch 1")
+
+
+def test_f6_points_to_the_end_of_the_anchor():
+    record = Path(__file__).parents[2] / "docs/dynamics/records/two-layer-anchor.csv"
+    rows = pl.read_csv(record).sort("log10_loss")
+    assert rows["over"].to_list() == [2, 5, 10, 1]
+    for row in rows.iter_rows(named=True):
+        assert f"{row['log10_loss']:.2f} ± {row['log10_loss_se']:.2f}" in loss_curves.ANCHOR
+
+
 # ---- T1 -----------------------------------------------------------------------------------------
 
 
@@ -300,6 +321,9 @@ def test_ablations_change_one_thing_each():
         (0.3, 0.7, "holds in part"),  # the step accounts for 80 % of the loss
         (0.3, 0.4, "holds"),
         (0.8, 0.8, "does not hold"),
+        (0.3, 0.8, "does not hold"),  # all of the loss is the step
+        (0.3, 0.9, "does not hold"),  # and more than all
+        (0.3, 0.795, "does not hold"),  # the rest is within two standard errors of none
         (0.3, math.nan, "holds"),
         (math.nan, 0.7, "not tested"),
     ],
@@ -309,11 +333,24 @@ def test_t1_separates_the_size_of_inputs_from_the_step(fixed: float, matched: fl
     scores = {
         (10.0, 100, "fixed"): 0.8 + noise,
         (1.0, 100, "fixed"): fixed + noise[::-1],
-        (1.0, 100, "matched"): matched + noise,
+        (1.0, 100, "matched"): matched + noise[::-1],
     }
     verdict, because = ablations.verdict_of(scores)
     assert verdict == wanted
     assert "over 3 seeds" in because
+
+
+def test_t1_tells_the_outputs_apart_from_the_verdict():
+    noise = np.array([-0.01, 0.0, 0.01])
+    scores = {
+        (10.0, 100, "fixed"): 0.8 + noise,
+        (10.0, 10, "fixed"): 0.801 + noise[::-1],
+        (10.0, 10, "matched"): 0.7 + noise[::-1],
+    }
+    note = ablations.outputs_note(scores)
+    assert "at the same rate 0.001 ± 0.012 (no clear change)" in note
+    assert "at a matched effective step -0.100 ± 0.012 (lower)" in note
+    assert "output" not in ablations.CLAIM
 
 
 def test_t1_end_to_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
