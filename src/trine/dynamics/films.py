@@ -42,8 +42,9 @@ __all__ = ["Reel", "shoot", "stack_size"]
 STACK_WEIGHTS = 500_000
 """Weights of a stack beyond which more networks gain nothing where steps are stacked products.
 
-(Networks that are trained in blocks, see `block`, are as fast one by one.) Measured in GFLOP/s of one core: 45, 53 and 58 for 1, 2 and 4 networks of 122,000 weights; 28 and 42
-for 1 and 3 of 37,000; 10, 22 and 28 for 1, 4 and 13 of 9,000.
+Networks that are trained in blocks, see `block`, are as fast one by one. Measured in GFLOP/s of one
+core, stacked products: 45, 53 and 58 for 1, 2 and 4 networks of 122,000 weights; 28 and 42 for 1
+and 3 of 37,000; 10, 22 and 28 for 1, 4 and 13 of 9,000.
 """
 
 LARGEST_STACK = 32
@@ -264,7 +265,10 @@ def _watched(task: Task, cells: Sequence[Cell], directory: Path) -> Generator[No
 
     def watch() -> None:
         while not end.wait(_POLL):
-            look()
+            try:
+                look()
+            except KeyboardInterrupt:  # polars raises it in any thread; the main one has it, too
+                return
 
     look()
     watcher = threading.Thread(target=watch, daemon=True)
