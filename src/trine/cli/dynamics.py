@@ -162,7 +162,8 @@ def reproduce(
     experiments: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="[F1 ... F12 T1 T2 | all]", help="Figures and tables of the papers."
+            metavar="[F1 ... F12 T1 T2 | all]",
+            help="Figures and tables of the papers.  [default: all]",
         ),
     ] = None,
     scale: Annotated[

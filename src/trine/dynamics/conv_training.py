@@ -233,7 +233,8 @@ def _check(total: float, step: int, recipe: ConvRecipe) -> None:
         raise Diverged(
             f"the loss is not finite at step {step} or a little before "
             f"(learning rate {recipe.rate:g})",
-            hint=f"try a learning rate of {recipe.rate / 4:.2g}; what was written before is kept",
+            hint=f"try a learning rate of {recipe.rate / 4:.2g} or less; "
+            "what was written before is kept",
         )
 
 

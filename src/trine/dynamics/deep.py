@@ -95,7 +95,8 @@ def run(
             )  # fmt: skip
         except Diverged as error:
             _logger.info("%s", error)
-            raise
+            where = f"{error} in {opened.directory}"  # "what was written before is kept ..."
+            raise Diverged(where, network=error.network, step=error.step) from None
         result = _finish(opened, reel)
     return opened, result
 

@@ -166,8 +166,10 @@ def write_run_report(run: Run, reel: Reel, result: dict[str, Any]) -> None:
         paragraphs=[
             "Layers are counted from 0, next to the input. A winner is the student node that "
             "correlates most with a teacher node at the end; its initial rank is its place by "
-            "correlation at the start, 0 the nearest. Dead teacher nodes are never active on the "
-            "evaluation samples and are left out of means called alive.",
+            "correlation at the start, 0 the nearest; before training has moved anything that is 0 "
+            "for all, so that ranks tell of luck once nodes are found (above .95). Dead teacher "
+            "nodes are never active on the evaluation samples and are left out of means called "
+            "alive.",
             "The whole course of the correlation matrices: open `animation.html` beside this page. "
             "All numbers: `tables/`.",
         ],

@@ -218,7 +218,7 @@ def _check(losses: Tensor, done: int, rates: Tensor) -> Tensor:
         raise Diverged(
             f"the loss of network {network} is not finite at step {broken_at} "
             f"(learning rate {rate:g})",
-            hint=f"try a learning rate of {rate / 4:.2g}; what was written before is kept",
+            hint=f"try a learning rate of {rate / 4:.2g} or less; what was written before is kept",
             network=network,
             step=broken_at,
         )

@@ -243,7 +243,8 @@ class Trial:
             raise Diverged(
                 f"the loss of seed {self.seeds[broken[0]]} is not finite after step {shot.step} "
                 f"(learning rate {rate:g})",
-                hint=f"try a learning rate of {rate / 4:.2g}; what was written before is kept",
+                hint=f"try a learning rate of {rate / 4:.2g} or less; "
+                "what was written before is kept",
                 network=int(broken[0]),
                 step=shot.step,
             )
