@@ -23,13 +23,16 @@ from trine.dynamics.assembly import (
 )
 from trine.dynamics.config import make_run_config
 from trine.dynamics.counterfactual import (
+    AS_NEAR,
     Case,
+    as_near_cases,
     change_starts,
     clustered_difference,
     clustered_share,
     make_cases,
     outcomes,
     predictors,
+    redraw_around,
     run_counterfactuals,
 )
 from trine.dynamics.initialise import make_student
@@ -103,6 +106,31 @@ def test_starts_are_changed_in_their_rows_only() -> None:
     torch.testing.assert_close(biases[2], bias[[0, 4, 2, 3, 1, 5]])
 
 
+def test_a_redraw_may_keep_nearness_and_nothing_else() -> None:
+    # Wide, so that rows drawn anew are nearly at right angles to the old ones.
+    shape = Architecture(400, (8,), 3)
+    student, other, teacher = (make_student(shape, Seeds(k)) for k in range(3))
+    cases = as_near_cases([Case("original"), Case("redraw", 1, (5, 2)), Case("control", 1, (3, 4))])
+    assert cases == [Case(AS_NEAR, 1, (5, 2))]
+    changed = change_starts(student, cases, 0, lambda _: other, teacher)
+    old, new = student.weights[0][0], changed.weights[0][0]
+    target = teacher.weights[0][0, 1]
+    torch.testing.assert_close(new @ target, old @ target)
+    torch.testing.assert_close(new.norm(dim=1), old.norm(dim=1))
+    torch.testing.assert_close(changed.biases[0], student.biases[0])
+    kept = torch.cosine_similarity(new, old, dim=1)
+    assert kept[[5, 2]].abs().max() < 0.3
+    torch.testing.assert_close(kept[[0, 1, 3, 4, 6, 7]], torch.ones(6).to(kept))
+    with pytest.raises(UsageError, match="nearness kept in layer 0"):
+        change_starts(student, cases, 0, lambda _: other)
+
+
+def test_redraw_around_by_hand() -> None:
+    old, new = torch.tensor([[3.0, 4.0, 0.0]]), torch.tensor([[7.0, 0.0, -2.0]])
+    made = redraw_around(old, new, torch.tensor([2.0, 0.0, 0.0]))
+    assert made.tolist() == [[3.0, 0.0, -4.0]]
+
+
 def test_outcomes_by_hand() -> None:
     start = np.array([[0.9, 0.5, 0.1, 0.0], [0.0, 0.2, 0.8, 0.3]])
     swapped = start[:, [3, 1, 2, 0]]  # node 0's weights are now at 3
@@ -153,11 +181,14 @@ def test_counterfactuals_share_their_data_and_take_the_win_away() -> None:
     frame = pl.concat([run_counterfactuals(SMALL, seed) for seed in range(3)])
     original = frame.filter(pl.col("condition") == "original")
     assert original["again"].all()
-    assert len(frame) == 3 * 3 * 5  # seeds, teacher nodes, conditions
+    assert len(frame) == 3 * 3 * 6  # seeds, teacher nodes, conditions
     lucky = frame.filter(pl.col("lucky"))
     redrawn = lucky.filter(pl.col("condition") == "redraw")["again"].to_numpy().mean()
     control = lucky.filter(pl.col("condition") == "control")["again"].to_numpy().mean()
     assert redrawn < control
+    # The same nodes are as near as they were, and their ranks say so.
+    nearer = lucky.filter(pl.col("condition") == AS_NEAR)
+    assert len(nearer) == len(lucky.filter(pl.col("condition") == "redraw"))
     assert original["best"].to_numpy().mean() > 0.8
 
 
@@ -179,7 +210,7 @@ def test_predictors_are_known_for_the_original_of_a_top_layer() -> None:
     assert frame["rank_both"].null_count() == len(frame) - len(original)
     few = SMALL.data.model_copy(update={"samples": 320})
     deep = SMALL.model_copy(update={"teacher": "3-4", "data": few})
-    assert run_counterfactuals(deep, 0)["rank_both"].null_count() == 3 * 5
+    assert run_counterfactuals(deep, 0)["rank_both"].null_count() == 3 * 6
 
 
 def test_the_same_seed_gives_the_same_counterfactuals() -> None:

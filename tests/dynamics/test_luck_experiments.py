@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -33,7 +35,6 @@ def files(directory: Path) -> dict[str, int]:
 
 
 def check(finding: Finding, directory: Path, tables: list[str], figures: list[str]) -> None:
-    assert finding.verdict in ("holds", "holds in part", "does not hold")
     assert finding.claim
     assert finding.settings
     for name in tables:
@@ -44,6 +45,24 @@ def check(finding: Finding, directory: Path, tables: list[str], figures: list[st
     assert len(finding.figures) == len(figures)
     for table in finding.tables:
         assert len(table.cells) > 0
+
+
+class Judged:
+    """Keeps what a module judged, to judge again what it wrote."""
+
+    def __init__(self, module: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.args: tuple[Any, ...] = ()
+        self._judge = module._judge
+        monkeypatch.setattr(module, "_judge", self)
+
+    def __call__(self, *args: Any) -> tuple[str, str]:
+        self.args = args
+        return self._judge(*args)
+
+    def check(self, finding: Finding, *written: Any) -> None:
+        """The verdict is that of the written frames, which stand for the first arguments."""
+        found = self._judge(*written, *self.args[len(written) :])
+        assert found == (finding.verdict, finding.because)
 
 
 def test_the_register_knows_these_experiments() -> None:
@@ -60,7 +79,9 @@ def test_initial_ranks_and_counterfactuals(tmp_path: Path, monkeypatch: pytest.M
     plan = initial_rank.Plan(TINY, 3, 2, {"flat, layer 0": question})
     monkeypatch.setattr(initial_rank, "PLANS", {"demo": plan})
     context = ExperimentContext(tmp_path, "demo", seed=4)
+    judged = Judged(initial_rank, monkeypatch)
     first = initial_rank.experiment(context)
+    judged.check(first, pl.read_csv(tmp_path / "tables" / "ranks.csv"))
     check(
         first, tmp_path, ["ranks", "counterfactuals", "correlation"], ["ranks", "counterfactuals"]
     )
@@ -88,16 +109,21 @@ def test_the_verdict_on_ranks_can_be_each_of_three() -> None:
     above, across = Interval(0.5, 0.3, 0.7, 0.95), Interval(0.1, -0.1, 0.3, 0.95)
     steep, flat = {"slope": 0.1, "p_value": 0.001}, {"slope": 0.0, "p_value": 0.5}
     judge = initial_rank._judge
-    assert judge(pooled(0.001, 0.02), steep, shares, above, "q")[0] == "holds"
-    assert judge(pooled(0.2, 0.4), steep, shares, above, "q")[0] == "holds in part"
-    assert judge(pooled(0.001, 0.3), flat, shares, across, "q")[0] == "does not hold"
+    assert judge(pooled(0.001, 0.02), steep, shares, above, above, "q")[0] == "holds"
+    assert judge(pooled(0.2, 0.4), steep, shares, above, above, "q")[0] == "holds in part"
+    # That other weights do not win again says nothing about nearness.
+    assert judge(pooled(0.001, 0.02), steep, shares, above, across, "q")[0] == "holds in part"
+    assert judge(pooled(0.001, 0.3), flat, shares, across, across, "q")[0] == "does not hold"
 
 
 def test_lottery_tickets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     plan = lottery_ticket.Plan({"deep": TINY, "flat": FLAT}, 3, 2, marks=(10, 40, 5_000))
     monkeypatch.setattr(lottery_ticket, "PLANS", {"demo": plan})
     context = ExperimentContext(tmp_path, "demo")
+    judged = Judged(lottery_ticket, monkeypatch)
     first = lottery_ticket.experiment(context)
+    written = [pl.read_csv(tmp_path / "figures" / f"{n}.csv") for n in ("losses", "overlap")]
+    judged.check(first, *written)
     check(first, tmp_path, ["tickets", "overlap"], ["losses", "overlap"])
     before = files(tmp_path)
     assert lottery_ticket.experiment(context).because == first.because
@@ -141,6 +167,9 @@ def test_the_verdict_on_tickets_can_be_each_of_three() -> None:
     lower = curves(winners=-1.0, influence=-1.0, winners_rescaled=-1.0)
     assert verdict(lower, 0.001) == "holds"
     assert verdict(lower, 0.5) == "holds in part"
+    # Below a fresh start only when rescaled: the scale decides, and not luck alone.
+    between = curves(winners=-1.0, influence=-1.0, winners_rescaled=-3.0, fresh=-2.0)
+    assert verdict(between, 0.001) == "holds in part"
     higher = curves(winners=1.0, influence=1.0, **{"fan-out": 1.0}, winners_rescaled=1.0)
     assert verdict(higher, 0.5) == "does not hold"
 
@@ -164,7 +193,11 @@ def test_a_cifar_teacher_of_made_up_images(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.setattr(cifar_teacher, "load_cifar10", lambda root=None: data)
     monkeypatch.setattr(cifar_teacher, "PRESETS", {"demo": SMALL_PRESET})
     context = ExperimentContext(tmp_path, "demo", seed=2)
+    judged = Judged(cifar_teacher, monkeypatch)
     first = cifar_teacher.experiment(context)
+    ranks = pl.read_csv(tmp_path / "tables" / "ranks.csv")
+    ends = cifar_teacher._ends(pl.read_csv(tmp_path / "figures" / "curves.csv"))
+    judged.check(first, replace(judged.args[0], pooled=ranks), ends)
     check(first, tmp_path, ["correlation", "ranks", "teachers"], ["curves", "ranks"])
     before = files(tmp_path)
     again = cifar_teacher.experiment(context)

@@ -2,15 +2,22 @@
 
 The student node nearest to a teacher node at the start is its *predicted winner*, the next one the
 *runner-up*. If nearness decides (Tian et al. 2019, section on lucky nodes), taking it away must
-take the win away, and giving it to another node must give the win to that one. For every teacher
-node of a layer, from the same data in the same order:
+take the win away, leaving it alone must leave the win, and giving it to another node must give the
+win to that one. For every teacher node of a layer, from the same data in the same order:
 
     original    nothing changed
     other data  nothing changed, but other inputs in another order: does the start alone decide?
     redraw      incoming weights and bias of the predicted winner(s) drawn anew
+    redraw, as near   (layer 0) incoming weights of the predicted winner(s) drawn anew but for their
+                part along the teacher node's: same length, same cosine with it, same bias. On
+                Gaussian inputs the correlation is the same, and everything else is new
     swap        those of the predicted winner exchanged with those of another node: does the win go
                 with the incoming weights, or does it stay with the place (its fan-out weights)?
     control     as redraw, for as many nodes that no teacher node predicts
+
+That a redrawn node does not win again shows that its incoming weights matter, and no more: all of
+them are new, and by chance it wins once in n times. What speaks of nearness is the difference
+between the two redraws.
 
 All students of a seed are trained together in one stack. What is counted: how often the winner of
 the original run wins again, how often the predicted winner and the runner-up win, and after a swap
@@ -34,6 +41,7 @@ import numpy as np
 import polars as pl
 import torch
 from numpy.typing import ArrayLike, NDArray
+from torch import Tensor
 
 from trine.core.errors import UsageError
 from trine.core.seeding import Seeds
@@ -42,6 +50,7 @@ from trine.dynamics.assembly import (
     batches_of,
     descent_of,
     evaluation_inputs,
+    pick_device,
     students_of,
     teachers_of,
 )
@@ -52,20 +61,26 @@ from trine.dynamics.stack import Stack
 from trine.dynamics.training import train
 
 __all__ = [
+    "AS_NEAR",
     "CONDITIONS",
     "Case",
     "Condition",
+    "as_near_cases",
     "change_starts",
     "clustered_difference",
     "clustered_share",
     "make_cases",
     "outcomes",
     "predictors",
+    "redraw_around",
     "run_counterfactuals",
 ]
 
-Condition = Literal["original", "other data", "redraw", "swap", "control"]
-CONDITIONS: tuple[Condition, ...] = ("original", "other data", "redraw", "swap", "control")
+Condition = Literal["original", "other data", "redraw", "swap", "control", "redraw, as near"]
+AS_NEAR: Condition = "redraw, as near"
+CONDITIONS: tuple[Condition, ...] = (
+    "original", "other data", "redraw", "swap", "control", AS_NEAR,
+)  # fmt: skip
 
 RESAMPLES = 10_000
 
@@ -130,8 +145,17 @@ def make_cases(
     return cases
 
 
+def as_near_cases(cases: Sequence[Case]) -> list[Case]:
+    """For every `redraw` one that keeps the nearness of the nodes that it touches."""
+    return [Case(AS_NEAR, c.node, c.touched) for c in cases if c.condition == "redraw"]
+
+
 def change_starts(
-    student: Stack, cases: Sequence[Case], layer: int, fresh: Callable[[int], Stack]
+    student: Stack,
+    cases: Sequence[Case],
+    layer: int,
+    fresh: Callable[[int], Stack],
+    teacher: Stack | None = None,
 ) -> Stack:
     """The students of the cases at their start, as a stack `[K]`.
 
@@ -140,6 +164,11 @@ def change_starts(
       cases: what to change.
       layer: hidden layer whose incoming weights are changed.
       fresh: case number to a newly drawn student, from which rows are taken.
+      teacher: one network, for cases that keep nearness.
+
+    Raises:
+      UsageError: a case that keeps nearness above layer 0, where teacher and student have no
+        common inputs, or without a teacher.
     """
     stack = student.select([0] * len(cases))
     tensors = [stack.weights[layer], *([stack.biases[layer]] if stack.biases else [])]
@@ -148,6 +177,13 @@ def change_starts(
             pair = list(case.touched)
             for tensor in tensors:
                 tensor[number, pair] = tensor[number, pair[::-1]].clone()
+        elif case.condition == AS_NEAR:
+            if layer or teacher is None:
+                raise UsageError(f"nearness kept in layer {layer}", accepted="layer 0, a teacher")
+            rows = list(case.touched)
+            old, new = tensors[0][number, rows], fresh(number).weights[0][0, rows]
+            target = teacher.weights[0][0, case.node].to(old)
+            tensors[0][number, rows] = redraw_around(old, new.to(old), target)
         elif case.touched:
             other = fresh(number)
             rows = list(case.touched)
@@ -155,6 +191,24 @@ def change_starts(
             for tensor, new in zip(tensors, drawn, strict=True):
                 tensor[number, rows] = new[0, rows].to(tensor)
     return stack
+
+
+def redraw_around(old: Tensor, new: Tensor, target: Tensor) -> Tensor:
+    """Rows as long as the old ones and as near to a direction, otherwise along the new ones.
+
+    Args:
+      old: `[k, d]`.
+      new: `[k, d]`, gives the direction at right angles to the target.
+      target: `[d]`.
+
+    Returns:
+      `[k, d]`, with the lengths and the inner products with the target of `old`.
+    """
+    unit = target / target.norm()
+    along = (old @ unit).unsqueeze(1) * unit
+    across = new - (new @ unit).unsqueeze(1) * unit
+    length = (old - along).norm(dim=1, keepdim=True)
+    return along + across / across.norm(dim=1, keepdim=True) * length
 
 
 def outcomes(
@@ -255,20 +309,26 @@ def run_counterfactuals(
     cases = make_cases(
         before.correlation[0][0].numpy(), own.generator("choice"), alive=alive, top=top
     )
+    if layer == 0:  # at the end, so that the other cases draw what they would draw without
+        cases += as_near_cases(cases)
     changed = change_starts(
         student,
         cases,
         layer,
         lambda case: students_of(config, [own.child("redraw", case)], teacher),
+        teacher,
     )
+    device = pick_device(config.device)
+    changed, inputs = changed.to(device), inputs.to(device)
+    there = teacher.to(device)
     # Data set 1 is the other one: same teacher, inputs and order from other streams.
     source = [int(case.condition == "other data") for case in cases]
-    batches = batches_of(config, teacher.select([0, 0]), [seeds, own.child("other data")], source)
+    batches = batches_of(config, there.select([0, 0]), [seeds, own.child("other data")], source)
     same = [0] * len(cases)
-    initial = match_stacks(teacher, changed, inputs, same, layers=[layer]).correlation[0]
+    initial = match_stacks(there, changed, inputs, same, layers=[layer]).correlation[0]
     for _ in train(changed, batches, descent_of([config] * len(cases)), epochs=config.epochs):
         pass
-    final = match_stacks(teacher, changed, inputs, same, layers=[layer]).correlation[0]
+    final = match_stacks(there, changed, inputs, same, layers=[layer]).correlation[0]
     frame = outcomes(cases, initial.numpy(), final.numpy(), alive=alive, top=top)
     frame = frame.with_columns(pl.lit(number).alias("seed"))
     known: dict[str, Any] = dict.fromkeys(PREDICTORS)

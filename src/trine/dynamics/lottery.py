@@ -45,6 +45,7 @@ from trine.dynamics.assembly import (
     batches_of,
     descent_of,
     evaluation_inputs,
+    pick_device,
     students_of,
     teachers_of,
 )
@@ -283,7 +284,8 @@ def run_lottery(
     start = students_of(config, seeds, teachers)
     inputs = evaluation_inputs(config, seeds)
     first = match_stacks(teachers, start, inputs)
-    trained = start.clone()
+    device = pick_device(config.device)  # starts stay on the CPU, where nodes are chosen
+    teachers, inputs, trained = teachers.to(device), inputs.to(device), start.to(device)
     batches, descent = batches_of(config, teachers, seeds), descent_of([config] * len(seeds))
     for _ in train(trained, batches, descent, epochs=config.epochs):
         pass
@@ -296,7 +298,7 @@ def run_lottery(
         for name in RESCALED
     ]
     stacks += _controls(config, start, seeds, chosen["winners"], shape, draws)
-    together = Stack.concatenate([stack for _, stack in stacks])
+    together = Stack.concatenate([stack for _, stack in stacks]).to(device)
     source = list(range(len(seeds))) * len(stacks)
     steps, losses = _train_again(config, together, teachers, seeds, source, inputs, marks)
     matching = match_stacks(teachers, together, inputs, source)

@@ -44,7 +44,7 @@ def deep_configs(context: ExperimentContext) -> list[RunConfig]:
     return [
         make_run_config(
             "deep", over=over, seeds=scale.seeds, first_seed=context.seed, epochs=scale.epochs,
-            data={"samples": scale.samples}, device="cpu",
+            data={"samples": scale.samples},
         )
         for over in scale.over
     ]  # fmt: skip

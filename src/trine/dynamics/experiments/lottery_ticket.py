@@ -7,9 +7,11 @@ Verdict, on the deep setting; losses are log10 of the evaluation loss at the end
   winners  the rewound winners end below random tickets of the same student: the 95 % interval of
            the mean difference, seeds resampled, is below 0;
   found    so does a ticket found without asking the teacher (fan-out norm or sqrt(E beta_jj));
-  fresh    rescaled winners end below an ordinary start of the same shape;
+  fresh    the winners end below an ordinary start of the same shape when rescaled to its scale;
+  unscaled and with the scale that they had in the wide student. If they do so only rescaled, the
+           scale of the start decides, not luck alone;
   lucky    in layer 0 these tickets hold more of the initially nearest nodes than chance, p < 0.01.
-All four: holds. Only some: holds in part. None: does not hold.
+All five: holds. Only some: holds in part. None: does not hold.
 """
 
 from __future__ import annotations
@@ -214,7 +216,8 @@ def _ticket_rows(
         row: dict[str, Any] = {
             "setting": setting, "condition": condition, "log10_loss": end.mean,
             "standard_error": end.standard_error, "loss_text": end.text(2), "seeds": end.count,
-            "early_step": None, "early_text": "", "end_text": "", "layer_0": math.nan,
+            "early_step": None, "early_text": "", "end_text": "",
+            "fresh_text": "", "layer_0": math.nan,
             "mean_best": math.nan,
         }  # fmt: skip
         if condition != "wide student":
@@ -224,6 +227,9 @@ def _ticket_rows(
             for key, step in (("early", early), ("end", last)):
                 found = _difference(curves, str(setting), str(condition), control, step, seeds)
                 row[f"{key}_text"] = "" if condition == control else _text(found)
+            if condition != "fresh":
+                found = _difference(curves, str(setting), str(condition), "fresh", last, seeds)
+                row["fresh_text"] = _text(found)
             mine = best.filter((pl.col("setting") == setting) & (pl.col("condition") == condition))
             row["layer_0"] = float(mine.filter(pl.col("layer") == 0)["best"].to_numpy().mean())
             row["mean_best"] = float(mine["best"].to_numpy().mean())
@@ -253,6 +259,7 @@ def _finding(
             Column("early_step", "early: step"),
             Column("early_text", "against control, early [95 %]"),
             Column("end_text", "against control, end [95 %]"),
+            Column("fresh_text", "against fresh, end [95 %]"),
             Column("layer_0", "correlation, layer 0", ".3f"),
             Column("mean_best", "all layers", ".3f"),
             Column("seeds"),
@@ -328,7 +335,7 @@ def _judge(
 
     winners = against("winners", "random")
     found = {name: against(name, "random") for name in ("fan-out", "influence")}
-    fresh = against("winners, rescaled", "fresh")
+    fresh, unscaled = (against(name, "fresh") for name in ("winners, rescaled", "winners"))
     bottom = overlaps.filter(
         (pl.col("setting") == setting) & (pl.col("layer") == 0)
         & pl.col("ticket").is_in(["fan-out", "influence"])
@@ -337,6 +344,7 @@ def _judge(
         winners.high < 0,
         any(interval.high < 0 for interval in found.values()),
         fresh.high < 0,
+        unscaled.high < 0,
         bool((bottom["p_value"] < 0.01).any()),
     ]
     number = sum(held)
@@ -348,11 +356,13 @@ def _judge(
         for row in bottom.iter_rows(named=True)
     )
     chance = float(bottom["chance"][0])
+    decides = " (rescaling decides it)" if fresh.high < 0 <= unscaled.high else ""
     because = (
         f"{setting}, log10 loss at the end against random tickets [95 %]: winners "
         f"{_text(winners)}, fan-out {_text(found['fan-out'])}, "
         f"influence {_text(found['influence'])}; rescaled winners against a fresh start "
-        f"{_text(fresh)}; share of the initially nearest nodes of layer 0 in a ticket: {shares}, "
+        f"{_text(fresh)}, not rescaled {_text(unscaled)}{decides}; share of the initially nearest "
+        f"nodes of layer 0 in a ticket: {shares}, "
         f"chance {chance:.2f}."
     )
     return verdict, because
