@@ -47,8 +47,8 @@ from trine.dynamics.vgg_training import VggConfig, train_vgg
 __all__ = ["experiment", "full_recipes", "judge"]
 
 CLAIM = (
-    "In trained VGG11, 13, 16 and 19 the majority of BatchNorm biases is negative, so that most "
-    "units are silent on most inputs (Tian et al. 2019, arXiv 1905.13405; there on ImageNet)."
+    "In trained VGG11, 13, 16 and 19 the majority of BatchNorm biases is negative "
+    "(Tian et al. 2019, arXiv 1905.13405; there on ImageNet)."
 )
 
 
@@ -98,6 +98,8 @@ def experiment(context: ExperimentContext) -> Finding:
             "a pretrained one is audited by `trine dynamics audit-bn FILE`.",
             note,
             *([] if controls else ["Controls: put `vgg_bn/bn_params.npz` below `$TRINE_DATA`."]),
+            "Negative biases are taken to mean that most units are silent on most inputs. That is "
+            "not what is judged here: the active share in the table is the number for it.",
             "The bootstrap draws layers and a VGG has 8 to 16, so that intervals are wide.",
         ],
     )  # fmt: skip
