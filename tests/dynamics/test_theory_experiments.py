@@ -38,6 +38,27 @@ TINY: dict[str, tuple[Any, Any]] = {
 }
 
 
+def judged_again(name: str, directory: Path, judged: list[Any]) -> tuple[str, str]:
+    """The verdict of what was written; of the last arguments of F12, as they were."""
+
+    def read(place: str) -> pl.DataFrame:
+        return pl.read_csv(directory / f"{place}.csv")
+
+    if name == "F4":
+        rows = read("tables/fixed-first-layer").drop("seed").iter_rows(named=True)
+        exact = [FixedFirstLayer(**row, history=np.zeros((1, 2))) for row in rows]
+        cases = TINY[name][1].cases  # what the table says in words
+        frame = read("tables/separation").with_columns(
+            over=pl.Series([case["over"] for case in cases]),
+            named=pl.Series([not (case["bias"] or case["away"]) for case in cases]),
+        )
+        return fade_out.judge(frame, exact)
+    if name == "F5":
+        return alignment.judge(read("tables/diagonality"))
+    fits, plain = judged[2:]
+    return theory_overlay.judge(read("figures/overlay"), read("figures/closed-form"), fits, plain)
+
+
 @pytest.mark.parametrize("name", TINY)
 def test_experiment_writes_all_and_goes_on(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -48,8 +69,18 @@ def test_experiment_writes_all_and_goes_on(
     monkeypatch.setattr(alignment, "EVALUATION", 512)
     monkeypatch.setattr(theory_cells, "EVALUATION", 128)
     context = ExperimentContext(tmp_path, "demo", seed=3)
+    judge, judged = module.judge, []
+
+    def remember(*args: Any) -> tuple[str, str]:
+        judged[:] = args
+        return judge(*args)
+
+    monkeypatch.setattr(module, "judge", remember)
     found: Finding = module.experiment(context)
-    assert found.verdict in ("holds", "holds in part", "does not hold")
+    monkeypatch.setattr(module, "judge", judge)
+    verdict, because = judged_again(name, tmp_path, judged)
+    assert found.verdict == verdict
+    assert found.because.startswith(because)
     assert found.seeds == 3
     assert "nan" not in found.because
     assert len(found.figures) >= 2
