@@ -8,7 +8,14 @@ from hypothesis import strategies as st
 from scipy import stats as scipy_stats
 
 from trine.core.errors import UsageError
-from trine.core.stats import bootstrap_interval, paired_difference, summarise, summarise_by
+from trine.core.stats import (
+    bootstrap_interval,
+    clustered_difference,
+    clustered_interval,
+    paired_difference,
+    summarise,
+    summarise_by,
+)
 
 numbers = st.lists(st.floats(-1e6, 1e6), min_size=2, max_size=30)
 
@@ -70,3 +77,28 @@ def test_groups_keep_their_order():
     assert table["mean"].to_list() == [2.0, 2.0]
     assert table["standard_error"].to_list() == pytest.approx([1.0, math.nan], nan_ok=True)
     assert table["count"].to_list() == [2, 1]
+
+
+def test_share_and_interval_of_clusters():
+    hits = [1] * 8 + [0] * 2
+    whole = clustered_interval(hits, [0] * 5 + [1] * 5, np.random.default_rng(0))
+    assert whole.estimate == 0.8
+    assert (whole.low, whole.high) == (0.6, 1.0)  # the two seeds have shares 1 and .6
+    each = clustered_interval(hits, list(range(10)), np.random.default_rng(0))
+    assert 0.4 < each.low < 0.8 < each.high <= 1
+    one = clustered_interval([1, 0], [3, 3], np.random.default_rng(0))
+    assert one.estimate == 0.5
+    assert math.isnan(one.low)
+    with pytest.raises(UsageError, match="0 values"):
+        clustered_interval([], [], np.random.default_rng(0))
+
+
+def test_difference_of_shares_resamples_the_same_seeds():
+    seeds = np.repeat(np.arange(6), 4)
+    base = np.arange(24) % 4 < np.repeat([0, 1, 2, 3, 3, 2], 4)
+    more = np.minimum(base + (np.arange(24) % 4 == 3), 1)  # one more hit of four in every seed
+    found = clustered_difference(more, seeds, base, seeds, np.random.default_rng(0))
+    assert found.estimate == pytest.approx(0.25)
+    assert [found.low, found.high] == pytest.approx([0.25, 0.25])
+    with pytest.raises(UsageError, match="the same in both"):
+        clustered_difference([1, 0], [0, 1], [1, 0], [0, 2], np.random.default_rng(0))

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 import polars as pl
 import pytest
@@ -27,8 +25,6 @@ from trine.dynamics.counterfactual import (
     Case,
     as_near_cases,
     change_starts,
-    clustered_difference,
-    clustered_share,
     make_cases,
     outcomes,
     predictors,
@@ -150,31 +146,6 @@ def test_outcomes_by_hand() -> None:
     assert found["winner"].to_list() == [0, 3, 1, 3]
     assert found["rank"].to_list() == [0, 1, 1, 0]  # at 3, the weights are the nearest again
     assert found["best"].to_list() == [0.9, 0.9, 0.8, 0.7]
-
-
-def test_share_and_interval_of_clusters() -> None:
-    hits = [1] * 8 + [0] * 2
-    whole = clustered_share(hits, [0] * 5 + [1] * 5, generator())
-    assert whole.estimate == 0.8
-    assert (whole.low, whole.high) == (0.6, 1.0)  # the two seeds have shares 1 and .6
-    each = clustered_share(hits, list(range(10)), generator())
-    assert 0.4 < each.low < 0.8 < each.high <= 1
-    one = clustered_share([1, 0], [3, 3], generator())
-    assert one.estimate == 0.5
-    assert math.isnan(one.low)
-    with pytest.raises(UsageError, match="0 outcomes"):
-        clustered_share([], [], generator())
-
-
-def test_difference_of_shares_resamples_the_same_seeds() -> None:
-    seeds = np.repeat(np.arange(6), 4)
-    base = np.arange(24) % 4 < np.repeat([0, 1, 2, 3, 3, 2], 4)
-    more = np.minimum(base + (np.arange(24) % 4 == 3), 1)  # one more hit of four in every seed
-    found = clustered_difference(more, seeds, base, seeds, generator())
-    assert found.estimate == pytest.approx(0.25)
-    assert [found.low, found.high] == pytest.approx([0.25, 0.25])
-    with pytest.raises(UsageError, match="the same in both"):
-        clustered_difference([1, 0], [0, 1], [1, 0], [0, 2], generator())
 
 
 def test_counterfactuals_share_their_data_and_take_the_win_away() -> None:

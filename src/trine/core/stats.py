@@ -20,6 +20,8 @@ __all__ = [
     "Interval",
     "Summary",
     "bootstrap_interval",
+    "clustered_difference",
+    "clustered_interval",
     "paired_difference",
     "summarise",
     "summarise_by",
@@ -113,6 +115,83 @@ def bootstrap_interval(
     spread = np.asarray(statistic(array[chosen], axis=1), dtype=np.float64)
     low, high = np.quantile(spread, [(1 - level) / 2, (1 + level) / 2])
     return Interval(estimate, float(low), float(high), level)
+
+
+def clustered_interval(
+    values: ArrayLike,
+    clusters: ArrayLike,
+    generator: np.random.Generator,
+    *,
+    level: float = 0.95,
+    resamples: int = 10_000,
+) -> Interval:
+    """Mean of all values, with a percentile interval by resampling whole clusters (e.g. seeds).
+
+    For values that share something within a cluster and are not independent there; clusters may
+    differ in size. With one cluster the interval is NaN.
+
+    Args:
+      values: `[k]`, e.g. hits, 0 or 1.
+      clusters: `[k]`, the cluster of each.
+      generator: draws the resamples.
+      level: of confidence.
+      resamples: how many.
+
+    Raises:
+      UsageError: nothing to count.
+
+    Source: Davison and Hinkley 1997, Bootstrap Methods and their Application, section 3.8.
+    """
+    table = _sums(values, clusters)
+    chosen = generator.integers(len(table), size=(resamples, len(table)))
+    return _percentiles(_ratio(table.sum(0)), _ratio(table[chosen].sum(1)), len(table), level)
+
+
+def clustered_difference(
+    first: ArrayLike,
+    first_clusters: ArrayLike,
+    second: ArrayLike,
+    second_clusters: ArrayLike,
+    generator: np.random.Generator,
+    *,
+    level: float = 0.95,
+    resamples: int = 10_000,
+) -> Interval:
+    """Mean of the first minus that of the second, the same clusters resampled in both.
+
+    Args as in `clustered_interval`.
+
+    Raises:
+      UsageError: different clusters, or nothing to count.
+    """
+    a, b = _sums(first, first_clusters), _sums(second, second_clusters)
+    names = [sorted(set(np.asarray(c).tolist())) for c in (first_clusters, second_clusters)]
+    if names[0] != names[1]:
+        raise UsageError(f"clusters {names[0]} and {names[1]}", accepted="the same in both")
+    chosen = generator.integers(len(a), size=(resamples, len(a)))
+    spread = _ratio(a[chosen].sum(1)) - _ratio(b[chosen].sum(1))
+    return _percentiles(_ratio(a.sum(0)) - _ratio(b.sum(0)), spread, len(a), level)
+
+
+def _sums(values: ArrayLike, clusters: ArrayLike) -> NDArray[np.float64]:
+    """Sum and number of the values of each cluster, `[clusters, 2]`, in order of their names."""
+    array, names = np.asarray(values, dtype=np.float64), np.asarray(clusters)
+    if not len(array) or len(array) != len(names):
+        raise UsageError(f"{len(array)} values in {len(names)} clusters", accepted="at least one")
+    return np.array(
+        [[array[names == name].sum(), (names == name).sum()] for name in np.unique(names)]
+    )
+
+
+def _ratio(sums: NDArray[np.float64]) -> Any:
+    return sums[..., 0] / sums[..., 1]
+
+
+def _percentiles(estimate: Any, spread: Any, clusters: int, level: float) -> Interval:
+    if clusters < 2:  # one says nothing about spread
+        return Interval(float(estimate), math.nan, math.nan, level)
+    low, high = np.quantile(spread, [(1 - level) / 2, (1 + level) / 2])
+    return Interval(float(estimate), float(low), float(high), level)
 
 
 def paired_difference(first: ArrayLike, second: ArrayLike) -> Summary:

@@ -45,7 +45,6 @@ from torch import Tensor
 
 from trine.core.errors import UsageError
 from trine.core.seeding import Seeds
-from trine.core.stats import Interval
 from trine.dynamics.assembly import (
     batches_of,
     descent_of,
@@ -67,8 +66,6 @@ __all__ = [
     "Condition",
     "as_near_cases",
     "change_starts",
-    "clustered_difference",
-    "clustered_share",
     "make_cases",
     "outcomes",
     "predictors",
@@ -81,8 +78,6 @@ AS_NEAR: Condition = "redraw, as near"
 CONDITIONS: tuple[Condition, ...] = (
     "original", "other data", "redraw", "swap", "control", AS_NEAR,
 )  # fmt: skip
-
-RESAMPLES = 10_000
 
 PREDICTORS = ("rank_nearness", "rank_overlap", "rank_both")
 
@@ -344,66 +339,3 @@ def run_counterfactuals(
         else pl.Series(name, [*ranks[alive].tolist(), *rest], dtype=pl.Int64)
         for name, ranks in known.items()
     )
-
-
-def clustered_share(
-    hits: ArrayLike, clusters: ArrayLike, generator: np.random.Generator, *, level: float = 0.95
-) -> Interval:
-    """Share of hits, with a percentile interval by resampling whole clusters (seeds).
-
-    Args:
-      hits: `[k]`, 0 or 1.
-      clusters: `[k]`, the seed of each.
-      generator: draws the resamples.
-      level: of confidence.
-
-    Raises:
-      UsageError: nothing to count.
-    """
-    table = _counts(hits, clusters)
-    chosen = generator.integers(len(table), size=(RESAMPLES, len(table)))
-    return _interval(_ratio(table.sum(0)), _ratio(table[chosen].sum(1)), len(table), level)
-
-
-def clustered_difference(
-    first: ArrayLike,
-    first_clusters: ArrayLike,
-    second: ArrayLike,
-    second_clusters: ArrayLike,
-    generator: np.random.Generator,
-    *,
-    level: float = 0.95,
-) -> Interval:
-    """Share of hits in the first minus that in the second, the same seeds resampled in both.
-
-    Raises:
-      UsageError: different seeds, or nothing to count.
-    """
-    a, b = _counts(first, first_clusters), _counts(second, second_clusters)
-    names = [sorted(set(np.asarray(c).tolist())) for c in (first_clusters, second_clusters)]
-    if names[0] != names[1]:
-        raise UsageError(f"seeds {names[0]} and {names[1]}", accepted="the same in both")
-    chosen = generator.integers(len(a), size=(RESAMPLES, len(a)))
-    spread = _ratio(a[chosen].sum(1)) - _ratio(b[chosen].sum(1))
-    return _interval(_ratio(a.sum(0)) - _ratio(b.sum(0)), spread, len(a), level)
-
-
-def _counts(hits: ArrayLike, clusters: ArrayLike) -> NDArray[np.float64]:
-    """Hits and cases of each cluster, `[clusters, 2]`, in the order of their names."""
-    values, names = np.asarray(hits, dtype=np.float64), np.asarray(clusters)
-    if not len(values) or len(values) != len(names):
-        raise UsageError(f"{len(values)} outcomes of {len(names)} cases", accepted="at least one")
-    return np.array(
-        [[values[names == name].sum(), (names == name).sum()] for name in np.unique(names)]
-    )
-
-
-def _ratio(counts: NDArray[np.float64]) -> Any:
-    return counts[..., 0] / counts[..., 1]
-
-
-def _interval(estimate: Any, spread: Any, clusters: int, level: float) -> Interval:
-    if clusters < 2:  # one seed says nothing about spread
-        return Interval(float(estimate), float("nan"), float("nan"), level)
-    low, high = np.quantile(spread, [(1 - level) / 2, (1 + level) / 2])
-    return Interval(float(estimate), float(low), float(high), level)

@@ -31,7 +31,7 @@ from matplotlib.figure import Figure
 from trine.core.figures import Palette, house_style, new_figure, save_figure
 from trine.core.report import picture
 from trine.core.seeding import Seeds
-from trine.core.stats import Interval
+from trine.core.stats import Interval, clustered_difference, clustered_interval
 from trine.core.sweep import Cell, CellResult, read_cell, sweep
 from trine.core.tables import Column, Table, save_table
 from trine.dynamics.assembly import (
@@ -46,8 +46,6 @@ from trine.dynamics.config import RunConfig, flat_settings, make_run_config
 from trine.dynamics.counterfactual import (
     AS_NEAR,
     CONDITIONS,
-    clustered_difference,
-    clustered_share,
     run_counterfactuals,
 )
 from trine.dynamics.experiments.base import ExperimentContext, Finding, Verdict
@@ -255,7 +253,7 @@ def _share_rows(cases: pl.DataFrame, seeds: Seeds) -> pl.DataFrame:
             }  # fmt: skip
             for outcome in OUTCOMES:
                 generator = seeds.generator(outcome, str(key[0]), str(key[1]), int(lucky))
-                found = clustered_share(group[outcome], group["seed"], generator)
+                found = clustered_interval(group[outcome], group["seed"], generator)
                 row[outcome] = found.estimate
                 row[f"{outcome}_low"], row[f"{outcome}_high"] = found.low, found.high
                 row[f"{outcome}_text"] = _text(found)
@@ -274,7 +272,7 @@ def _predictor_rows(cases: pl.DataFrame, seeds: Seeds) -> pl.DataFrame:
     for (question,), group in mine.group_by(["question"], maintain_order=True):
         for column, name in PREDICTORS.items():
             generator = seeds.generator("predictors", str(question), column)
-            first = clustered_share(group[column] == 0, group["seed"], generator)
+            first = clustered_interval(group[column] == 0, group["seed"], generator)
             rows.append(
                 {
                     "question": question, "predictor": name, "first_text": _text(first),
