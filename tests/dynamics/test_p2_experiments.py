@@ -172,6 +172,14 @@ def test_the_verdict_of_f9_follows_the_numbers(changes: dict[str, list[float]], 
     assert success_rate._judge(_order(**changes))[0] == verdict
 
 
+def test_the_records_of_f9_and_f10_hold_in_part():
+    records = Path(__file__).parents[2] / "docs/dynamics/records"
+    found, because = success_rate._judge(pl.read_csv(records / "f9-order-quick.csv"))
+    assert found == "holds in part"
+    assert "clear in 10 of 11 cases" in because
+    assert f10._judge(pl.read_csv(records / "f10-loss-quick.csv"))[0] == "holds in part"
+
+
 def test_f9_names_the_cases_without_a_clear_order():
     because = success_rate._judge(_order(early_gap_se=[0.1, 0.3]))[1]
     assert "clear in 1 of 2 cases" in because

@@ -84,7 +84,7 @@ def experiment(context: ExperimentContext) -> Finding:
         f"Half the summed squared error on {grid.settings[0].data.evaluation:,} evaluation samples,"
         f" m = {grid.nodes}; mean of log10 and standard deviation over {grid.seeds} seeds; an epoch"
         " is 1000 steps.",
-        "More students, lower loss",
+        "Evaluation loss, by number of students",
     )
     table = Table(
         frame,

@@ -116,7 +116,7 @@ def experiment(context: ExperimentContext) -> Finding:
         f"evaluation data. Solid: after {grid.epochs} epochs, bars: Wilson's 95 % interval "
         f"(for rates of 0 and 1, not drawn: {success['high'].min():.2f} wide); dotted: after "
         f"{early}.",
-        "Strong teacher nodes are found first, and more of all with more students",
+        "Success by teacher node, early and at the end",
     )
     order = order_table(nodes, half_frame(outcomes))
     verdict, because = _judge(order)
