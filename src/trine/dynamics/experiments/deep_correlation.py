@@ -8,8 +8,9 @@ Verdict, on living teacher nodes, seeds paired:
   over    the widest student ends above the narrowest in every layer, by two standard errors;
   bottom  layer 0 of the widest student ends at .999 or more.
 At scale `paper`, also `targets`: the layers end at .999, .99, .94 and .90 or more.
-All: holds; only some: holds in part; none: does not hold. Scale `demo` is too short to tell. The
-widths between the narrowest and the widest are told, and where the gain stops.
+All: holds; only some: holds in part; none, or `best` alone, which students that learn nothing can
+have: does not hold. Scale `demo` is too short to tell. The widths between the narrowest and the
+widest are told, and what the last one adds.
 """
 
 from __future__ import annotations
