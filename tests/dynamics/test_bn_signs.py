@@ -134,3 +134,12 @@ def test_controls_join_when_they_are_at_hand(tmp_path: Path) -> None:
     # Controls do not move the verdict.
     alone = experiment(ExperimentContext(tmp_path / "alone"))
     assert (finding.verdict, finding.because) == (alone.verdict, alone.because)
+
+
+def test_damaged_controls_are_left_out_and_named(tmp_path: Path) -> None:
+    (tmp_path / "data" / "vgg_bn").mkdir(parents=True)
+    (tmp_path / "data" / "vgg_bn" / "bn_params.npz").write_bytes(b"PK\x03\x04 cut short")
+    finding = experiment(ExperimentContext(tmp_path / "damaged", data=tmp_path / "data"))
+    alone = experiment(ExperimentContext(tmp_path / "alone"))
+    assert (finding.verdict, finding.because) == (alone.verdict, alone.because)
+    assert any(n.startswith("Controls left out: ") and "bn_params.npz" in n for n in finding.notes)

@@ -72,7 +72,7 @@ def experiment(context: ExperimentContext) -> Finding:
     verdict, because = judge(frame, results)
     table = _vgg_table(frame, results)
     save_table(table, context.directory / "tables", "vgg")
-    controls = audit([path]) if (path := _control_arrays(context)) else []
+    controls, missing = _controls(context)
     everything = audit_frame([*networks, *controls])
     pooled, layers = audit_tables(everything)
     save_table(pooled, context.directory / "tables", "pooled")
@@ -97,7 +97,7 @@ def experiment(context: ExperimentContext) -> Finding:
             "Our VGGs are trained on CIFAR-10 and not on ImageNet, by our own short recipe; "
             "a pretrained one is audited by `trine dynamics audit-bn FILE`.",
             note,
-            *([] if controls else ["Controls: put `vgg_bn/bn_params.npz` below `$TRINE_DATA`."]),
+            *([missing] if missing else []),
             "Negative biases are taken to mean that most units are silent on most inputs. That is "
             "not what is judged here: the active share in the table is the number for it.",
             "The bootstrap draws layers and a VGG has 8 to 16, so that intervals are wide.",
@@ -158,9 +158,15 @@ def _trained(context: ExperimentContext) -> tuple[list[Path], list[dict[str, Any
     return files, results, f"{len(files)} networks of full width were trained here."
 
 
-def _control_arrays(context: ExperimentContext) -> Path | None:
+def _controls(context: ExperimentContext) -> tuple[list[Audited], str]:
+    """Other networks, and what is wrong if there are none: the verdict does not need them."""
     path = context.data / "vgg_bn" / "bn_params.npz" if context.data else None
-    return path if path and path.is_file() else None
+    if path is None or not path.is_file():
+        return [], "Controls: put `vgg_bn/bn_params.npz` below `$TRINE_DATA`."
+    try:
+        return audit([path]), ""
+    except DataError as error:
+        return [], f"Controls left out: {error}"
 
 
 def _vgg_table(frame: pl.DataFrame, results: Sequence[dict[str, Any]]) -> Table:
