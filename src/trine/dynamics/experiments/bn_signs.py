@@ -158,7 +158,7 @@ def _trained(context: ExperimentContext) -> tuple[list[Path], list[dict[str, Any
     return files, results, f"{len(files)} networks of full width were trained here."
 
 
-def _controls(context: ExperimentContext) -> tuple[list[Audited], str]:
+def _controls(context: ExperimentContext) -> tuple[Audited, str]:
     """Other networks, and what is wrong if there are none: the verdict does not need them."""
     path = context.data / "vgg_bn" / "bn_params.npz" if context.data else None
     if path is None or not path.is_file():
