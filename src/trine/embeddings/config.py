@@ -1,0 +1,262 @@
+"""The recipe: which tasks, which base, how to train. What `trine embeddings train` is told.
+
+This module imports no torch, so that a recipe can be checked before anything heavy is read.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+from typing import Literal, Self
+
+from pydantic import Field, model_validator
+
+from trine.core.config import Config, load_config
+from trine.core.errors import UsageError
+
+__all__ = [
+    "HeadConfig",
+    "Kind",
+    "LossName",
+    "ModelConfig",
+    "Recipe",
+    "Role",
+    "TaskConfig",
+    "TrainingConfig",
+    "load_recipe",
+]
+
+Kind = Literal["single", "multi", "hierarchical", "graded", "pairs"]
+Role = Literal["train", "zero_shot"]
+LossName = Literal["info_nce", "pair_bce", "pair_margin", "cosent"]
+Metric = Literal["classification", "clustering", "sts", "bitext", "retrieval", "triplet"]
+
+
+class TaskConfig(Config):
+    """One semantic labelling task: where its rows are and what its columns mean.
+
+    Attributes:
+      name: unique in the recipe; letters, digits, `-` and `_`.
+      source: a table (CSV, JSONL, Parquet; gzip too), relative to the recipe, or `sample:NAME` for
+        one of the tasks shipped with Trine (see `trine.embeddings.sources`).
+      kind: `single` (one label), `multi` (several labels, joined by `separator`), `hierarchical`
+        (several label columns, coarse to fine), `graded` (two texts and a score), `pairs` (two
+        texts that belong together: translation, title and description, query and document).
+      text: column of the text (first text of a pair).
+      pair: column of the second text; `graded` and `pairs` only.
+      label: column of the label; several for `hierarchical`, coarse to fine. For `pairs` an
+        optional group: rows with the same group are positives of each other.
+      score: column of the score; `graded` only.
+      language: column of the language code; empty: `default_language` for every row.
+      default_language: ISO 639 code of rows without one.
+      languages: keep rows of these languages only; empty: all.
+      held_out_languages: rows of these languages are never trained on but are evaluated.
+      split: column that says train, validation (or dev, devel, valid) or test; empty: made here.
+      test_share: share of rows that become test if there is no split column.
+      separator: between labels of a `multi` row.
+      drop_labels: rows with these labels are left out, e.g. out-of-scope rows.
+      role: `zero_shot` tasks are evaluated and never trained on.
+      weight: of this task's loss in the sum of a step.
+      batch_size: texts (or pairs) of this task in one batch; None: the recipe's.
+      loss: None: the recipe's, or `cosent` for `graded` tasks.
+      metrics: how it is evaluated; empty: what fits its kind.
+      max_rows: at most so many training rows (a seeded choice); None: all.
+      prefix: put before every text of this task; None: the base's own.
+      licence: of the data, for the model card.
+      origin: where it comes from, for the model card.
+    """
+
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$")
+    source: str
+    kind: Kind = "single"
+    text: str = "text"
+    pair: str = ""
+    label: str | tuple[str, ...] = "label"
+    score: str = "score"
+    language: str = ""
+    default_language: str = "en"
+    languages: tuple[str, ...] = ()
+    held_out_languages: tuple[str, ...] = ()
+    split: str = ""
+    test_share: float = Field(default=0.2, gt=0, lt=1)
+    separator: str = "|"
+    drop_labels: tuple[str, ...] = ()
+    role: Role = "train"
+    weight: float = Field(default=1.0, gt=0)
+    batch_size: int | None = Field(default=None, ge=2)
+    loss: LossName | None = None
+    metrics: tuple[Metric, ...] = ()
+    max_rows: int | None = Field(default=None, ge=2)
+    prefix: str | None = None
+    licence: str = ""
+    origin: str = ""
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The label columns, coarse to fine."""
+        return (self.label,) if isinstance(self.label, str) else self.label
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.kind in ("graded", "pairs") and not self.pair:
+            raise ValueError(f"task {self.name!r} of kind {self.kind} needs `pair`, a column")
+        if self.kind not in ("graded", "pairs") and self.pair:
+            raise ValueError(f"task {self.name!r}: `pair` is for kinds graded and pairs")
+        if self.kind != "hierarchical" and len(self.labels) != 1:
+            raise ValueError(f"task {self.name!r}: several label columns are for hierarchical")
+        if (self.loss == "cosent") != (self.kind == "graded") and self.loss is not None:
+            raise ValueError(f"task {self.name!r}: loss cosent and kind graded go together")
+        return self
+
+
+class HeadConfig(Config):
+    """The projection from the encoder's width to small vectors.
+
+    Attributes:
+      start: `pca` (principal directions of the training mixture), `whitened` (the same, divided by
+        the within-label spread), `random`, or `none` (no head: the encoder's own width).
+      centre: whether the mean of the training mixture is taken off.
+      shrinkage: of the within-label covariance towards the identity, for `whitened`.
+      rows: texts that the start is computed from.
+    """
+
+    start: Literal["pca", "whitened", "random", "none"] = "pca"
+    centre: bool = True
+    shrinkage: float = Field(default=0.5, ge=0, le=1)
+    rows: int = Field(default=8_000, ge=64)
+
+
+class ModelConfig(Config):
+    """The encoder and what of it may change.
+
+    Attributes:
+      base: `minilm`, `multilingual-e5-small` (both from installed packages), a folder, or a name
+        that sentence-transformers knows (downloads; said before it is done).
+      max_tokens: texts are cut here; None: the base's own limit.
+      prefix: before every text; None: the base's own (e5: `query: `).
+      freeze_vocabulary: the token embeddings do not change.
+      freeze_layers: so many lower layers do not change (and their outputs may be cached).
+      lora_rank: train low-rank adapters (peft) in place of the layers; 0: off.
+      task_heads: a linear head for each task beside the shared one, used in training only.
+      prune_vocabulary: keep only the tokens that the recipe's texts use.
+    """
+
+    base: str = "minilm"
+    max_tokens: int | None = Field(default=None, ge=8)
+    prefix: str | None = None
+    freeze_vocabulary: bool = True
+    freeze_layers: int = Field(default=0, ge=0)
+    lora_rank: int = Field(default=0, ge=0)
+    task_heads: bool = False
+    prune_vocabulary: bool = False
+
+
+class TrainingConfig(Config):
+    """How batches become steps.
+
+    Attributes:
+      steps: optimiser steps; each sums the gradients of `tasks_per_step` tasks.
+      tasks_per_step: batches, each of another task, in one step; 0: every task in every step.
+      batch_size: texts (or pairs) in a batch, unless the task says otherwise.
+      alpha: task i is drawn with probability proportional to (its rows) ** alpha.
+      loss: for label and pair tasks.
+      temperature: of the contrastive softmax.
+      positives: `all` (every same-label text in the batch is a positive) or `mask` (one positive,
+        the other same-label texts taken out of the softmax).
+      hard_negatives: share of a batch's labels that are neighbours (confusable labels).
+      margin: of `pair_margin`.
+      widths: Matryoshka widths trained besides the recipe's dimension and the full width.
+      distillation: weight of keeping the base's similarities between the texts of a batch.
+      rate: peak learning rate of the encoder.
+      head_rate: peak learning rate of the head.
+      warmup: share of the steps in which the rates rise.
+      weight_decay: of AdamW.
+      average: weight of the trained encoder in the final average with the base (1: no averaging).
+      cache_rows: gradient caching in pieces of so many texts; 0: off.
+      max_tokens: texts are cut here while training; None: the model's limit.
+      save_every: steps between checkpoints.
+    """
+
+    steps: int = Field(default=300, ge=1)
+    tasks_per_step: int = Field(default=0, ge=0)
+    batch_size: int = Field(default=32, ge=2)
+    alpha: float = Field(default=0.5, ge=0, le=1)
+    loss: LossName = "info_nce"
+    temperature: float = Field(default=0.05, gt=0)
+    positives: Literal["all", "mask"] = "all"
+    hard_negatives: float = Field(default=0.0, ge=0, le=1)
+    margin: float = Field(default=0.5, gt=0, le=2)
+    widths: tuple[int, ...] = ()
+    distillation: float = Field(default=0.0, ge=0)
+    rate: float = Field(default=2e-5, gt=0)
+    head_rate: float = Field(default=1e-4, gt=0)
+    warmup: float = Field(default=0.1, ge=0, le=1)
+    weight_decay: float = Field(default=0.01, ge=0)
+    average: float = Field(default=1.0, gt=0, le=1)
+    cache_rows: int = Field(default=0, ge=0)
+    max_tokens: int | None = Field(default=64, ge=8)
+    save_every: int = Field(default=50, ge=1)
+
+
+class Recipe(Config):
+    """Everything that determines a model.
+
+    Attributes:
+      tasks: at least one with role `train`, to train.
+      dimension: width of the vectors.
+      model: encoder.
+      head: projection.
+      training: steps.
+      seed: the one seed.
+      title: for the model card.
+      licence: of the resulting model, for the card.
+    """
+
+    tasks: tuple[TaskConfig, ...] = Field(min_length=1)
+    dimension: int = Field(default=50, ge=2)
+    model: ModelConfig = ModelConfig()
+    head: HeadConfig = HeadConfig()
+    training: TrainingConfig = TrainingConfig()
+    seed: int = Field(default=0, ge=0)
+    title: str = ""
+    licence: str = ""
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        twice = [name for name, n in Counter(t.name for t in self.tasks).items() if n > 1]
+        if twice:
+            raise ValueError(f"two tasks are called {twice[0]!r}; every task needs its own name")
+        return self
+
+    @property
+    def trained(self) -> tuple[TaskConfig, ...]:
+        """Tasks that are trained on."""
+        return tuple(task for task in self.tasks if task.role == "train")
+
+    def task(self, name: str) -> TaskConfig:
+        """The task of a name.
+
+        Raises:
+          UsageError: if there is none.
+        """
+        for task in self.tasks:
+            if task.name == name:
+                return task
+        raise UsageError.unknown("task", name, [task.name for task in self.tasks])
+
+
+def load_recipe(
+    file: Path, settings: tuple[str, ...] | list[str] = (), **given: object
+) -> tuple[Recipe, Path]:
+    """A recipe and the directory that its relative sources start from.
+
+    Args:
+      file: the TOML file.
+      settings: `"training.steps=50"` texts over it.
+      given: values of options by name with `__` for the dot; None means not given.
+
+    Raises:
+      ConfigError: naming the key, what was given and what is accepted.
+    """
+    dotted = {name.replace("__", "."): value for name, value in given.items()}
+    return load_config(Recipe, file, settings, dotted), file.resolve().parent
