@@ -7,7 +7,7 @@
 | `language` | str, ISO 639 code | all |
 | `text` | str | all |
 | `pair` | str | graded, pairs |
-| `labels` | list[str] | single (one), multi (several), hierarchical (coarse to fine), pairs (0 or 1: group) |
+| `labels` | list[str] | single (one), multi (any), hierarchical (coarse to fine), pairs (group) |
 | `score` | f64 | graded |
 """
 
