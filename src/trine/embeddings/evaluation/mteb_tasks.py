@@ -1,0 +1,260 @@
+"""MTEB's own tasks on local rows, so that our numbers are computed as the public ones.
+
+Each function builds one task of the `mteb` package from polars frames, runs its protocol on stored
+vectors and returns its scores, 0 to 100, with a standard error over the protocol's own repetitions
+where it has any.
+
+| measure | protocol (class of `mteb`) | repeated |
+|---|---|---|
+| classification | `AbsTaskClassification`: 8 examples a label, logistic regression | 10 draws |
+| multi-label | `AbsTaskMultilabelClassification`: 8 a label, 5 neighbours | 10 draws |
+| clustering | `AbsTaskClustering`: mini-batch k-means, v-measure | 10 samples |
+| sts | `AbsTaskSTS`: Spearman of cosines | no |
+| bitext | `AbsTaskBitextMining`: F1 of the nearest neighbour | no |
+| retrieval | `AbsTaskRetrieval`: nDCG@10, recall@k | no |
+
+Source: Muennighoff et al. 2023, "MTEB: Massive Text Embedding Benchmark" (arXiv 2210.07316).
+"""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from trine.core.errors import DataError
+from trine.embeddings.evaluation.vectors import KnownVectors
+
+__all__ = [
+    "Measured",
+    "bitext",
+    "classification",
+    "clustering",
+    "multilabel",
+    "retrieval",
+    "sts",
+]
+
+_BATCH = {"batch_size": 256, "show_progress_bar": False}
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """A score of one measure: 0 to 100, its standard error (None: unknown), and rows."""
+
+    metric: str
+    score: float
+    se: float | None
+    n: int
+
+
+def _task(kind: type, task_type: str, main_score: str, **attributes: object) -> Any:
+    from mteb.abstasks.task_metadata import TaskMetadata
+
+    # MTEB registers nothing here: the class is made for one evaluation and carries local rows.
+    metadata = TaskMetadata(
+        name="LocalTask",
+        description="Rows of the user's own.",
+        dataset={"path": "local/rows", "revision": "0"},
+        type=task_type,  # pyright: ignore[reportArgumentType] (a literal)
+        eval_splits=["test"],
+        eval_langs=["eng-Latn"],  # not used by the protocols; the language is on our own rows
+        main_score=main_score,
+    )
+    return type("LocalTask", (kind,), {"metadata": metadata, **attributes})()
+
+
+def _run(task: Any, dataset: Any, vectors: KnownVectors) -> dict[str, Any]:
+    task.dataset = dataset
+    task.data_loaded = True
+    with warnings.catch_warnings():
+        # Of measures that the protocol computes besides and that nobody reads here.
+        warnings.filterwarnings("ignore", module="sklearn")
+        warnings.filterwarnings("ignore", message=".*unique classes.*")
+        return task.evaluate(vectors, "test", encode_kwargs=dict(_BATCH))["default"]
+
+
+def _over_draws(metric: str, values: Sequence[float], n: int) -> Measured:
+    spread = float(np.std(values, ddof=1)) if len(values) > 1 else math.nan
+    se = 100 * spread / math.sqrt(len(values)) if math.isfinite(spread) else None
+    return Measured(metric, 100 * float(np.mean(values)), se, n)
+
+
+def _rows(frame: pl.DataFrame, columns: Mapping[str, str]) -> Any:
+    from datasets import Dataset
+
+    return Dataset.from_dict({new: frame[old].to_list() for new, old in columns.items()})
+
+
+def classification(
+    train: pl.DataFrame, test: pl.DataFrame, vectors: KnownVectors, *, label: str = "label"
+) -> Measured:
+    """Mean accuracy of logistic regression on 8 examples a label, over 10 draws.
+
+    Args:
+      train: columns `text` and `label`; the examples are drawn here.
+      test: the same columns.
+      vectors: of all texts.
+      label: name of the label column.
+
+    Raises:
+      DataError: if the training rows have fewer than two labels.
+    """
+    from datasets import DatasetDict
+    from mteb.abstasks.classification import AbsTaskClassification
+
+    names = sorted(set(train[label].to_list()))
+    if len(names) < 2:
+        raise DataError(
+            f"{len(names)} label(s) in the training rows of a classification",
+            accepted="two or more",
+        )
+    # As MTEB does: a scored label that no training row has cannot be right, and stays in.
+    task = _task(AbsTaskClassification, "Classification", "accuracy")
+    columns = {"text": "text", "label": label}
+    scores = _run(
+        task, DatasetDict({"train": _rows(train, columns), "test": _rows(test, columns)}), vectors
+    )
+    draws = [draw["accuracy"] for draw in scores["scores_per_experiment"]]
+    return _over_draws("accuracy", draws, test.height)
+
+
+def multilabel(train: pl.DataFrame, test: pl.DataFrame, vectors: KnownVectors) -> list[Measured]:
+    """Label-ranking average precision and macro F1 of 5 nearest neighbours, over 10 draws.
+
+    Args:
+      train: columns `text` and `labels`, a list of names.
+      test: the same columns.
+      vectors: of all texts.
+    """
+    from datasets import DatasetDict
+    from mteb.abstasks.multilabel_classification import AbsTaskMultilabelClassification
+
+    names = sorted(set(train["labels"].explode().drop_nulls().to_list()))
+    number = {name: i for i, name in enumerate(names)}
+
+    def numbered(frame: pl.DataFrame) -> pl.DataFrame:
+        lists = [[number[x] for x in row if x in number] for row in frame["labels"].to_list()]
+        return (
+            frame.select("text")
+            .with_columns(pl.Series("label", lists))
+            .filter(pl.col("label").list.len() > 0)
+        )
+
+    first, second = numbered(train), numbered(test)
+    task = _task(AbsTaskMultilabelClassification, "MultilabelClassification", "lrap")
+    columns = {"text": "text", "label": "label"}
+    scores = _run(
+        task, DatasetDict({"train": _rows(first, columns), "test": _rows(second, columns)}), vectors
+    )
+    draws = scores["scores_per_experiment"]
+    return [
+        _over_draws(metric, [draw[metric] for draw in draws], second.height)
+        for metric in ("lrap", "f1")
+    ]
+
+
+def clustering(test: pl.DataFrame, vectors: KnownVectors, *, label: str = "label") -> Measured:
+    """Mean v-measure of mini-batch k-means over 10 samples of the rows."""
+    from datasets import DatasetDict
+    from mteb.abstasks.clustering import AbsTaskClustering
+
+    frame = test.with_columns(pl.concat_list(label).alias("labels"))
+    task = _task(
+        AbsTaskClustering,
+        "Clustering",
+        "v_measure",
+        max_fraction_of_documents_to_embed=None,
+        max_document_to_embed=None,
+        # A sample with replacement as large as the data; MTEB's default suits far larger sets.
+        max_documents_per_cluster=min(16_384, frame.height),
+    )
+    rows = _rows(frame, {"sentences": "text", "labels": "labels"})
+    scores = _run(task, DatasetDict({"test": rows}), vectors)
+    return _over_draws("v_measure", scores["v_measures"]["Level 0"], frame.height)
+
+
+def sts(test: pl.DataFrame, vectors: KnownVectors, *, resamples: int = 200) -> Measured:
+    """Spearman correlation of cosines with scores; standard error by resampling rows.
+
+    Args:
+      test: columns `text`, `pair`, `score`.
+      vectors: of all texts.
+      resamples: for the standard error.
+    """
+    from datasets import DatasetDict
+    from mteb.abstasks.sts import AbsTaskSTS
+    from scipy.stats import spearmanr
+
+    scores = test["score"]
+    task = _task(
+        AbsTaskSTS,
+        "STS",
+        "cosine_spearman",
+        min_score=float(scores.min() or 0),  # pyright: ignore[reportArgumentType] (a number)
+        max_score=float(scores.max() or 0),  # pyright: ignore[reportArgumentType] (a number)
+    )
+    rows = _rows(test, {"sentence1": "text", "sentence2": "pair", "score": "score"})
+    value = _run(task, DatasetDict({"test": rows}), vectors)["cosine_spearman"]
+    first = vectors.of(test["text"].to_list())
+    second = vectors.of(test["pair"].to_list())
+    cosines, truth = (first * second).sum(axis=1), scores.to_numpy()
+    generator = np.random.default_rng(0)
+    values: list[float] = []
+    for _ in range(resamples):
+        chosen = generator.integers(len(truth), size=len(truth))
+        values.append(float(spearmanr(cosines[chosen], truth[chosen])[0]))  # pyright: ignore[reportArgumentType] (stubs)
+    return Measured("spearman", 100 * float(value), 100 * float(np.std(values, ddof=1)), len(truth))
+
+
+def bitext(test: pl.DataFrame, vectors: KnownVectors) -> Measured:
+    """F1 of taking the nearest `pair` of all rows as the translation of `text`."""
+    from datasets import DatasetDict
+    from mteb.abstasks.text.bitext_mining import AbsTaskBitextMining
+
+    task = _task(AbsTaskBitextMining, "BitextMining", "f1")
+    rows = _rows(test, {"sentence1": "text", "sentence2": "pair"})
+    value = _run(task, DatasetDict({"test": rows}), vectors)["f1"]
+    se = 100 * math.sqrt(max(value * (1 - value), 0) / max(test.height, 1))
+    return Measured("f1", 100 * float(value), se, test.height)
+
+
+def retrieval(test: pl.DataFrame, vectors: KnownVectors) -> list[Measured]:
+    """nDCG@10 and recall at 1, 10 of finding each row's `pair` among all pairs by its `text`.
+
+    Rows with the same text share their relevant documents; equal documents are one.
+    """
+    from datasets import Dataset
+    from mteb.abstasks.retrieval import AbsTaskRetrieval
+    from mteb.abstasks.retrieval_dataset_loaders import RetrievalSplitData
+
+    documents = list(dict.fromkeys(test["pair"].to_list()))
+    queries = list(dict.fromkeys(test["text"].to_list()))
+    place = {text: f"d{i}" for i, text in enumerate(documents)}
+    number = {text: f"q{i}" for i, text in enumerate(queries)}
+    relevant: dict[str, dict[str, int]] = {}
+    for query, document in test.select("text", "pair").iter_rows():
+        relevant.setdefault(number[query], {})[place[document]] = 1
+    split = RetrievalSplitData(
+        corpus=Dataset.from_dict({"id": list(place.values()), "text": documents}),
+        queries=Dataset.from_dict({"id": list(number.values()), "text": queries}),
+        relevant_docs=relevant,
+        top_ranked=None,
+    )
+    task = _task(AbsTaskRetrieval, "Retrieval", "ndcg_at_10")
+    scores = _run(task, {"default": {"test": split}}, vectors)
+    found: list[Measured] = []
+    for metric, key in (
+        ("ndcg@10", "ndcg_at_10"),
+        ("recall@1", "recall_at_1"),
+        ("recall@10", "recall_at_10"),
+    ):
+        value = float(scores[key])
+        se = 100 * math.sqrt(max(value * (1 - value), 0) / max(len(queries), 1))
+        found.append(Measured(metric, 100 * value, se, len(queries)))
+    return found

@@ -1,0 +1,280 @@
+"""All tasks of a recipe, each with the measures that fit it, by language and by width.
+
+| kind | measures unless the recipe names others |
+|---|---|
+| single | classification, triplet; over 300 labels: retrieval (recall of labels), triplet |
+| hierarchical | the same on the finest label, and classification on the coarsest |
+| multi | classification (multi-label), triplet |
+| graded | sts |
+| pairs | bitext if the rows have languages besides the default, else retrieval |
+
+The row of language `all` is the plain mean over languages, its standard error that of a mean of
+independent numbers; a task in one language has no such row.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import polars as pl
+
+from trine.core.errors import UsageError
+from trine.core.progress import Progress, SilentProgress
+from trine.core.seeding import Seeds
+from trine.embeddings.evaluation.labels import label_recall, triplets
+from trine.embeddings.evaluation.mteb_tasks import (
+    Measured,
+    bitext,
+    classification,
+    clustering,
+    multilabel,
+    retrieval,
+    sts,
+)
+from trine.embeddings.evaluation.vectors import KnownVectors, TextVectors
+from trine.embeddings.tasks import ScoreRow, Task
+
+if TYPE_CHECKING:
+    from sentence_transformers import SentenceTransformer
+
+__all__ = ["MAIN_METRIC", "encoder_of", "evaluate_model", "evaluate_vectors", "measures_of"]
+
+_LOG = logging.getLogger(__name__)
+
+# More labels than this, and 8 examples of each are seldom there: labels are retrieved instead.
+_MANY_LABELS = 300
+
+# The number a comparison shows first, by measure.
+MAIN_METRIC = {
+    "classification": "accuracy",
+    "multilabel": "lrap",
+    "clustering": "v_measure",
+    "sts": "spearman",
+    "bitext": "f1",
+    "retrieval": "recall@1",
+    "triplet": "triplet_hard",
+}
+
+
+def measures_of(task: Task) -> tuple[str, ...]:
+    """The measures of a task: the recipe's, else those of the module's table."""
+    if task.config.metrics:
+        return task.config.metrics
+    if task.kind == "graded":
+        return ("sts",)
+    if task.kind == "pairs":
+        foreign = set(task.languages) - {task.config.default_language}
+        return ("bitext",) if foreign else ("retrieval",)
+    labels = task.frame["labels"].explode().n_unique()
+    if task.kind != "multi" and labels > _MANY_LABELS:
+        return ("retrieval", "triplet")
+    return ("classification", "triplet")
+
+
+def encoder_of(
+    model: SentenceTransformer, *, batch_size: int = 64, prefix: str | None = None
+) -> Callable[[list[str]], np.ndarray]:
+    """Texts to `[n, width]` vectors by a model, in its own prefix or the given one."""
+
+    def encode(texts: list[str]) -> np.ndarray:
+        options: dict[str, Any] = {} if prefix is None else {"prompt": prefix}
+        return model.encode(
+            texts, batch_size=batch_size, show_progress_bar=False, convert_to_numpy=True, **options
+        )
+
+    return encode
+
+
+def evaluate_model(
+    model: SentenceTransformer,
+    tasks: Iterable[Task],
+    *,
+    model_name: str = "model",
+    widths: Sequence[int] | None = None,
+    split: str = "test",
+    max_rows: int | None = None,
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> list[ScoreRow]:
+    """Scores of a model on every task, language, measure and width.
+
+    Args:
+      model: any sentence-transformers model.
+      tasks: loaded tasks.
+      model_name: for the rows.
+      widths: leading numbers of the vectors to use; None: all of them.
+      split: what is scored, `test` or `validation`. Classifiers learn from `train` rows.
+      max_rows: at most so many scored rows for each task and language, a seeded choice.
+      seed: of choices.
+      progress: where to tell how far it is.
+    """
+    stores: dict[str | None, TextVectors] = {}
+
+    def vectors_for(task: Task) -> TextVectors:
+        prefix = task.config.prefix
+        if prefix not in stores:
+            stores[prefix] = TextVectors(encoder_of(model, prefix=prefix))
+        return stores[prefix]
+
+    return evaluate_vectors(
+        vectors_for, tasks, model_name=model_name, widths=widths, split=split,
+        max_rows=max_rows, seed=seed, progress=progress,
+    )  # fmt: skip
+
+
+def evaluate_vectors(
+    vectors_for: Callable[[Task], TextVectors],
+    tasks: Iterable[Task],
+    *,
+    model_name: str = "model",
+    widths: Sequence[int] | None = None,
+    split: str = "test",
+    max_rows: int | None = None,
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> list[ScoreRow]:
+    """The same for anything that gives vectors: an endpoint, a projection, a stored table.
+
+    Args:
+      vectors_for: the store of vectors that a task uses.
+      tasks: see `evaluate_model`, as for the others.
+      model_name: for the rows.
+      widths: of the vectors.
+      split: that is scored.
+      max_rows: scored rows.
+      seed: of choices.
+      progress: where to tell how far it is.
+
+    Raises:
+      UsageError: if a width is larger than the vectors.
+    """
+    rows: list[ScoreRow] = []
+    tasks = list(tasks)
+    with (progress or SilentProgress()).task(f"evaluating {model_name}", len(tasks)) as shown:
+        for task in tasks:
+            store = vectors_for(task)
+            seeds = Seeds(seed).child("evaluation", task.name)
+            by_language = _languages(task, split)
+            for language in by_language:
+                scored, train = _choose(task, split, language, max_rows, seeds)
+                store.add(_texts(scored, train, measures_of(task)))
+                for width in widths or [store.width]:
+                    if width > store.width:
+                        raise UsageError(
+                            f"width {width} of {model_name}", accepted=f"1 to {store.width}"
+                        )
+                    known = KnownVectors(store, width, model_name)
+                    for found in _measure(task, scored, train, known, seeds):
+                        rows.append(_row(model_name, task, language, found, width))
+            if len(by_language) > 1:
+                rows.extend(_means(rows, model_name, task))
+            shown.advance(note=task.name)
+    return rows
+
+
+def _row(model: str, task: Task, language: str, found: Measured, width: int) -> ScoreRow:
+    return ScoreRow(model, task.name, language, found.metric, found.score, found.se, found.n, width)
+
+
+def _languages(task: Task, split: str) -> list[str]:
+    return sorted(task.rows(split)["language"].unique())
+
+
+def _choose(
+    task: Task, split: str, language: str, max_rows: int | None, seeds: Seeds
+) -> tuple[pl.DataFrame, pl.DataFrame]:
+    scored = task.rows(split, language)
+    if max_rows is not None and scored.height > max_rows:
+        chosen = seeds.generator(language, "rows").permutation(scored.height)[:max_rows]
+        scored = scored[sorted(int(i) for i in chosen)]
+    return scored, task.rows("train", language)
+
+
+def _texts(scored: pl.DataFrame, train: pl.DataFrame, measures: Sequence[str]) -> list[str]:
+    texts = scored["text"].to_list()
+    if "pair" in scored.columns:
+        texts += scored["pair"].to_list()
+    elif "retrieval" in measures:
+        texts += train["text"].to_list()
+    return texts
+
+
+def _measure(
+    task: Task, scored: pl.DataFrame, train: pl.DataFrame, known: KnownVectors, seeds: Seeds
+) -> list[Measured]:
+    found: list[Measured] = []
+    for measure in measures_of(task):
+        if not scored.height:
+            continue
+        if measure == "sts":
+            found.append(sts(scored, known))
+        elif measure == "bitext":
+            found.append(bitext(scored, known))
+        elif measure == "retrieval" and task.kind == "pairs":
+            found.extend(retrieval(scored, known))
+        elif measure == "retrieval":
+            found.extend(_label_recall(task, scored, train, known))
+        elif measure == "triplet":
+            labels = [row[-1:] if task.kind != "multi" else row for row in scored["labels"]]
+            texts = known.of(scored["text"].to_list())
+            found.extend(triplets(texts, labels, seeds.generator("triplets")))
+        elif measure == "clustering":
+            found.append(clustering(_with_label(scored, -1), known))
+        elif measure == "classification":
+            found.extend(_classify(task, scored, train, known))
+    return found
+
+
+def _with_label(frame: pl.DataFrame, level: int) -> pl.DataFrame:
+    return frame.select("text", pl.col("labels").list.get(level, null_on_oob=True).alias("label"))
+
+
+def _label_recall(
+    task: Task, scored: pl.DataFrame, train: pl.DataFrame, known: KnownVectors
+) -> list[Measured]:
+    def labels(frame: pl.DataFrame) -> list[list[str]]:
+        return [row if task.kind == "multi" else row[-1:] for row in frame["labels"].to_list()]
+
+    return label_recall(
+        known.of(scored["text"].to_list()), labels(scored),
+        known.of(train["text"].to_list()), labels(train),
+    )  # fmt: skip
+
+
+def _classify(
+    task: Task, scored: pl.DataFrame, train: pl.DataFrame, known: KnownVectors
+) -> list[Measured]:
+    if not train.height:
+        _LOG.warning("task %s has no training rows to draw examples from; skipped", task.name)
+        return []
+    if task.kind == "multi":
+        return multilabel(train.select("text", "labels"), scored.select("text", "labels"), known)
+    found = [classification(_with_label(train, -1), _with_label(scored, -1), known)]
+    if task.kind == "hierarchical":
+        coarse = classification(_with_label(train, 0), _with_label(scored, 0), known)
+        found.append(Measured("accuracy_coarse", coarse.score, coarse.se, coarse.n))
+    return found
+
+
+def _means(rows: Sequence[ScoreRow], model: str, task: Task) -> list[ScoreRow]:
+    groups: dict[tuple[str, int], list[ScoreRow]] = {}
+    for row in rows:
+        if row.task == task.name and row.model == model:
+            groups.setdefault((row.metric, row.width), []).append(row)
+    means: list[ScoreRow] = []
+    for (metric, width), members in groups.items():
+        errors = [row.se for row in members]
+        known = [e for e in errors if e is not None]
+        se = (
+            math.sqrt(sum(e * e for e in known)) / len(members)
+            if len(known) == len(errors)
+            else None
+        )
+        score = float(np.mean([row.score for row in members]))
+        n = sum(row.n for row in members)
+        means.append(ScoreRow(model, task.name, "all", metric, score, se, n, width))
+    return means
