@@ -28,7 +28,7 @@ EXTRAS: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "serve": ("fastapi", "uvicorn", "prometheus_client"),
         "api": ("openai",),
         "oracle": ("pyspiel",),
-    }  # fmt: skip
+    }
 )
 
 

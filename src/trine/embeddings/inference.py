@@ -17,7 +17,16 @@ import numpy as np
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
 
-__all__ = ["TOKEN_BUDGET", "Backend", "Encoder", "TorchBackend", "batches_by_length"]
+__all__ = [
+    "TOKEN_BUDGET",
+    "Backend",
+    "Encoder",
+    "TorchBackend",
+    "batches_by_length",
+    "first_module",
+    "model_prefix",
+    "open_encoder",
+]
 
 # Padded tokens in a batch. Measured on two AVX2 cores: flat between 1,000 and 4,000.
 TOKEN_BUDGET = 2_048
@@ -54,6 +63,17 @@ def batches_by_length(lengths: Sequence[int], budget: int) -> Iterator[np.ndarra
         start += rows
 
 
+def first_module(model: SentenceTransformer) -> Any:
+    """The transformer of a model (typed loosely: its class differs between bases)."""
+    return model[0]
+
+
+def model_prefix(model: SentenceTransformer) -> str:
+    """What the model puts before every text unless told otherwise."""
+    prompts = dict(model.prompts or {})
+    return str(prompts.get(model.default_prompt_name or "", "") or "")
+
+
 class TorchBackend:
     """A sentence-transformers model, its modules called directly.
 
@@ -62,7 +82,7 @@ class TorchBackend:
     """
 
     def __init__(self, model: SentenceTransformer) -> None:
-        self._model = model.eval()
+        self._model: Any = model.eval()
 
     @property
     def width(self) -> int:
@@ -111,8 +131,7 @@ class Encoder:
     @classmethod
     def of(cls, model: SentenceTransformer, *, token_budget: int = TOKEN_BUDGET) -> Encoder:
         """The encoder of a model, in PyTorch, with the model's own prefix and limit."""
-        prompts = dict(model.prompts or {})
-        prefix = prompts.get(model.default_prompt_name or "", "") or ""
+        prefix = model_prefix(model)
         return cls(
             model.tokenizer,
             TorchBackend(model),

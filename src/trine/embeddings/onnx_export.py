@@ -20,7 +20,7 @@ import numpy as np
 from trine.core.artifacts import atomic_path, make_directory, write_json
 from trine.core.errors import DataError
 from trine.core.extras import require
-from trine.embeddings.inference import TOKEN_BUDGET, Encoder
+from trine.embeddings.inference import TOKEN_BUDGET, Encoder, first_module
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
@@ -155,9 +155,11 @@ def _trace(model: SentenceTransformer, target: Path) -> Path:
             super().__init__()
             self.model = model
 
-        def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
-            features: dict[str, Any] = {"input_ids": input_ids, "attention_mask": attention_mask}
-            return self.model(features)["sentence_embedding"]
+        def forward(self, input_ids: Any, attention_mask: Any) -> Any:
+            call: Any = self.model
+            return call({"input_ids": input_ids, "attention_mask": attention_mask})[
+                "sentence_embedding"
+            ]
 
     tokens = torch.ones((2, 7), dtype=torch.int64)
     batch, length = torch.export.Dim("batch"), torch.export.Dim("length")
@@ -178,7 +180,7 @@ def _trace(model: SentenceTransformer, target: Path) -> Path:
 def _fuse(model: SentenceTransformer, plain: Path, target: Path) -> Path:
     from onnxruntime.transformers import optimizer
 
-    config = model[0].auto_model.config
+    config: Any = first_module(model).auto_model.config
     fused = optimizer.optimize_model(
         str(plain),
         model_type="bert",

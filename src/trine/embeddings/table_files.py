@@ -1,0 +1,76 @@
+"""Tables of text from files: CSV, JSON lines and Parquet, compressed or not, always UTF-8."""
+
+from __future__ import annotations
+
+import gzip
+import io
+from pathlib import Path
+
+import polars as pl
+
+from trine.core.errors import DataError, one_line
+
+__all__ = ["FORMATS", "read_table"]
+
+FORMATS = (".csv", ".tsv", ".jsonl", ".ndjson", ".parquet")
+
+
+def read_table(path: Path) -> pl.DataFrame:
+    """All rows of a table, columns of CSV files as text.
+
+    Args:
+      path: `.csv`, `.tsv`, `.jsonl`, `.ndjson` or `.parquet`, also with `.gz` after it.
+
+    Raises:
+      DataError: if the file is missing, of another kind, not UTF-8 (with its line), or broken.
+    """
+    if not path.is_file():
+        near = sorted(p.name for p in path.parent.glob("*") if p.suffix in {*FORMATS, ".gz"})[:8]
+        there = f"tables there: {', '.join(near)}" if near else "no table is there"
+        raise DataError(f"no file {path}", hint=there)
+    suffixes = [suffix.lower() for suffix in path.suffixes]
+    packed = bool(suffixes) and suffixes[-1] == ".gz"
+    kind = suffixes[-2] if packed and len(suffixes) > 1 else (suffixes[-1] if suffixes else "")
+    if kind not in FORMATS:
+        raise DataError(f"{path.name} is no table", accepted=f"{', '.join(FORMATS)}, also .gz")
+    try:
+        data = path.read_bytes()
+        if packed:
+            data = gzip.decompress(data)
+    except (OSError, EOFError) as error:
+        raise DataError(f"cannot read {path}: {error}", hint="is the file whole?") from error
+    if kind == ".parquet":
+        return _parse(path, lambda: pl.read_parquet(io.BytesIO(data)))
+    _check_text(path, data)
+    data = data.removeprefix(b"\xef\xbb\xbf")  # byte-order mark
+    if not data.strip():
+        raise DataError(f"{path} is empty", accepted="a header and rows")
+    if kind in (".jsonl", ".ndjson"):
+        return _parse(path, lambda: pl.read_ndjson(io.BytesIO(data), infer_schema_length=None))
+    separator = "\t" if kind == ".tsv" else ","
+    return _parse(
+        path, lambda: pl.read_csv(io.BytesIO(data), infer_schema=False, separator=separator)
+    )
+
+
+def _check_text(path: Path, data: bytes) -> None:
+    try:
+        data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        raise DataError(
+            f"{path}, line {line}: not UTF-8 (byte {data[error.start]:#04x})",
+            accepted="UTF-8",
+            hint=f"convert it, e.g.: iconv -f latin1 -t utf-8 {path.name} > new.csv",
+        ) from None
+
+
+def _parse(path: Path, read: object) -> pl.DataFrame:
+    try:
+        frame: pl.DataFrame = read()  # pyright: ignore[reportCallIssue] (a function without arguments)
+    except (pl.exceptions.PolarsError, OSError) as error:
+        reason = one_line(str(error))[:200]
+        raise DataError(f"{path} cannot be read as a table: {reason}") from error
+    if not frame.height:
+        raise DataError(f"{path} has no rows", accepted="a header and rows")
+    return frame
