@@ -99,7 +99,7 @@ def read_e5(path: Path) -> E5File:
 
     take("I")
     names = ("hidden", "layers", "heads", "feed_forward", "vocabulary", "positions", "types")
-    sizes = dict(zip(names, take("7i"), strict=True))
+    sizes: dict[str, int] = dict(zip(names, take("7i"), strict=True))
     epsilon, _ = take("fi")
     count, bos, eos, pad, unk = take("5i")
     (length,) = take("Q")
@@ -176,7 +176,8 @@ def _write(content: E5File, folder: Path) -> None:
         pad_token_id=content.special["<pad>"],
     )  # fmt: skip
     model = BertModel(config)
-    for parameter in model.pooler.parameters():  # not used, and not in the file
+    pooler: Any = model.pooler
+    for parameter in pooler.parameters():  # not used, and not in the file
         parameter.data.zero_()
     state = {name: torch.from_numpy(array) for name, array in _state(content).items()}
     missing, unexpected = model.load_state_dict(state, strict=False)
