@@ -170,7 +170,9 @@ class TrainingConfig(Config):
       rate: peak learning rate of the encoder.
       head_rate: peak learning rate of the head.
       warmup: share of the steps in which the rates rise.
+      decay: how the rates fall to 0 after the warm-up.
       weight_decay: of AdamW.
+      clip: the norm that the gradient of a step is cut to; 0: it is not.
       average: weight of the trained encoder in the final average with the base (1: no averaging).
       cache_rows: gradient caching in pieces of so many texts; 0: off.
       max_tokens: texts are cut here while training; None: the model's limit.
@@ -191,7 +193,9 @@ class TrainingConfig(Config):
     rate: float = Field(default=2e-5, gt=0)
     head_rate: float = Field(default=1e-4, gt=0)
     warmup: float = Field(default=0.1, ge=0, le=1)
+    decay: Literal["cosine", "linear"] = "cosine"
     weight_decay: float = Field(default=0.01, ge=0)
+    clip: float = Field(default=1.0, ge=0)
     average: float = Field(default=1.0, gt=0, le=1)
     cache_rows: int = Field(default=0, ge=0)
     max_tokens: int | None = Field(default=64, ge=8)
