@@ -33,8 +33,9 @@ _NAMES = {
 
 
 def language_code(text: str) -> str:
-    """The code of an English language name; anything else as it is."""
-    return _NAMES.get(text.lower(), text)
+    """The code of an English language name, codes in lower case; anything else as it is."""
+    name = text.lower()
+    return _NAMES.get(name, name if len(name) <= 3 else text)
 
 
 def is_language(code: str) -> bool:

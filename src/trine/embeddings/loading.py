@@ -3,10 +3,10 @@
 What is dropped and why is counted in `TaskFacts`, and said; nothing vanishes in silence.
 
 1. Rows without text, label, pair or score (null, NaN, blank) are dropped.
-2. Splits: names such as dev or valid are mapped; without a split column one is made here, seeded,
-   with equal texts on one side and every label with two rows or more in train.
+2. Splits: names such as dev or valid are mapped; without a split column one is made, seeded, with
+   equal texts on one side and every label in train (see `trine.embeddings.splits`).
 3. Training rows whose text also stands in validation or test are dropped (unless asked otherwise),
-   then exact repeats among training rows. Texts are compared lower-cased without punctuation.
+   then repeats among training rows. Texts are compared lower-cased without punctuation.
 """
 
 from __future__ import annotations
@@ -17,22 +17,17 @@ from pathlib import Path
 
 import polars as pl
 
-from trine.core.errors import ConfigError, DataError
+from trine.core.errors import ConfigError, DataError, nearest
 from trine.core.seeding import Seeds
 from trine.embeddings.config import Recipe, TaskConfig
 from trine.embeddings.languages import check_language, language_code
+from trine.embeddings.splits import drop_leaks_and_repeats, make_split, named_split
+from trine.embeddings.table_files import read_table
 from trine.embeddings.tasks import Task
 
-__all__ = ["TaskFacts", "load_task", "load_tasks", "normalised"]
+__all__ = ["TaskFacts", "load_task", "load_tasks", "read_rows", "read_table"]
 
 _LOG = logging.getLogger(__name__)
-
-_SPLITS = {
-    "train": "train", "training": "train", "tr": "train",
-    "validation": "validation", "valid": "validation", "val": "validation", "dev": "validation",
-    "devel": "validation", "development": "validation", "eval": "validation",
-    "test": "test", "testing": "test", "te": "test",
-}  # fmt: skip
 
 
 @dataclass
@@ -45,7 +40,7 @@ class TaskFacts:
       incomplete: dropped for a missing text, label, pair or score.
       repeats: training rows dropped as exact repeats.
       leaks: training rows dropped because their text is also in validation or test.
-      test_leaks: distinct rows of validation or test that training rows repeated.
+      test_leaks: rows of validation and test whose text training rows had.
       long_texts: over 10,000 characters; the tokenizer will cut them.
       single_labels: labels with one training row, which have no positive.
       unseen_labels: labels in validation or test only.
@@ -62,16 +57,6 @@ class TaskFacts:
     single_labels: list[str] = field(default_factory=list)
     unseen_labels: list[str] = field(default_factory=list)
     splits: dict[str, int] = field(default_factory=dict)
-
-
-def normalised(column: str) -> pl.Expr:
-    """The text for comparisons: lower case, letters, marks and digits only, single spaces."""
-    return (
-        pl.col(column)
-        .str.to_lowercase()
-        .str.replace_all(r"[^\p{L}\p{M}\p{N}]+", " ")
-        .str.strip_chars()
-    )
 
 
 def load_tasks(
@@ -103,27 +88,47 @@ def load_task(
       ConfigError: a column that is not there.
       DataError: a file that cannot be read, or no usable row.
     """
+    frame, facts = read_rows(config, base, seed=seed)
+    frame, facts.leaks, facts.test_leaks, facts.repeats = drop_leaks_and_repeats(
+        frame, drop_leaks=drop_leaks
+    )
+    frame = _limited(config, frame, Seeds(seed).child("task", config.name))
+    task = Task(config, frame)
+    _describe(task, facts)
+    return task, facts
+
+
+def read_rows(
+    config: TaskConfig, base: Path, *, seed: int = 0, table: pl.DataFrame | None = None
+) -> tuple[pl.DataFrame, TaskFacts]:
+    """Every usable row with its final split, repeats and leaks still among them.
+
+    Args:
+      config: of the task.
+      base: directory that a relative source starts from.
+      seed: of the split.
+      table: the source's rows, if they have been read already.
+
+    Raises:
+      ConfigError: a column that is not there.
+      DataError: a file that cannot be read, or no usable row.
+    """
     from trine.embeddings.sources import read_source
 
-    table = read_source(config.source, base)
+    table = read_source(config.source, base) if table is None else table
     facts = TaskFacts(config.name, rows=table.height)
     frame = _canonical(config, table)
     frame = _complete(config, frame, facts)
+    _check_languages(config, frame)
     frame = _chosen(config, frame)
     if not frame.height:
         raise DataError(
             f"task {config.name!r}: no usable row of {facts.rows} in {config.source}",
             hint="check its columns, `languages` and `drop_labels`",
         )
-    for code in sorted(frame["language"].unique()):
-        check_language(code, f"task {config.name!r}")
-    seeds = Seeds(seed).child("task", config.name)
-    frame = _split(config, frame, seeds)
-    frame = _without_repeats(config, frame, facts, drop_leaks)
-    frame = _limited(config, frame, seeds)
-    task = Task(config, frame)
-    _describe(task, facts)
-    return task, facts
+    if config.split:
+        return named_split(config, frame), facts
+    return make_split(config, frame, Seeds(seed).child("task", config.name)), facts
 
 
 def _canonical(config: TaskConfig, table: pl.DataFrame) -> pl.DataFrame:
@@ -135,9 +140,23 @@ def _canonical(config: TaskConfig, table: pl.DataFrame) -> pl.DataFrame:
         wanted.extend(config.labels)
     missing = [name for name in wanted if name and name not in table.columns]
     if missing:
+        near = nearest(missing[0], table.columns, limit=1)
         raise ConfigError(
             f"task {config.name!r}: {config.source} has no column {missing[0]!r}",
             accepted=", ".join(table.columns),
+            hint=f"did you mean {near[0]!r}?" if near else "",
+        )
+    lists = config.labels if config.kind == "multi" else ()
+    nested = [
+        name
+        for name in wanted
+        if name and table.schema[name].is_nested()
+        and not (name in lists and isinstance(table.schema[name], pl.List))
+    ]  # fmt: skip
+    if nested:
+        raise DataError(
+            f"task {config.name!r}: column {nested[0]!r} of {config.source} holds lists or records",
+            accepted="texts, numbers or (kind multi) lists of labels",
         )
     columns = [
         pl.int_range(pl.len(), dtype=pl.UInt32).alias("row"),
@@ -154,10 +173,8 @@ def _canonical(config: TaskConfig, table: pl.DataFrame) -> pl.DataFrame:
     if config.kind == "graded":
         columns.append(pl.col(config.score).cast(pl.Float64, strict=False).alias("score"))
     elif config.kind == "pairs":
-        group = pl.concat_list(pl.col(config.labels[0]).cast(pl.String)) if grouped else None
-        columns.append(
-            (group if group is not None else pl.lit([], pl.List(pl.String))).alias("labels")
-        )
+        group = pl.col(config.labels[0]).cast(pl.String) if grouped else pl.lit(None, pl.String)
+        columns.append(pl.concat_list(group).list.drop_nulls().alias("labels"))
     elif config.kind == "multi":
         columns.append(_several(config, table).alias("labels"))
     else:
@@ -169,11 +186,11 @@ def _canonical(config: TaskConfig, table: pl.DataFrame) -> pl.DataFrame:
 def _several(config: TaskConfig, table: pl.DataFrame) -> pl.Expr:
     column = pl.col(config.labels[0])
     if isinstance(table.schema[config.labels[0]], pl.List):
-        return column.cast(pl.List(pl.String))
-    parts = column.cast(pl.String).str.split(config.separator)
-    return parts.list.eval(
-        pl.element().str.strip_chars().filter(pl.element().str.strip_chars() != "")
-    )
+        parts = column.cast(pl.List(pl.String))
+    else:
+        parts = column.cast(pl.String).str.split(config.separator)
+    label = pl.element().str.strip_chars()
+    return parts.list.eval(label.filter(label != "")).list.unique(maintain_order=True)
 
 
 def _complete(config: TaskConfig, frame: pl.DataFrame, facts: TaskFacts) -> pl.DataFrame:
@@ -188,13 +205,29 @@ def _complete(config: TaskConfig, frame: pl.DataFrame, facts: TaskFacts) -> pl.D
         whole = whole & pl.col("score").is_not_null() & pl.col("score").is_finite()
     elif config.kind != "pairs":
         labels = pl.col("labels")
-        blank = labels.list.eval(pl.element().is_null() | (pl.element() == "")).list.any()
+        label = pl.element().str.to_lowercase()
+        blank = labels.list.eval(label.is_null() | label.is_in(["", "nan"])).list.any()
         whole = whole & labels.is_not_null() & (labels.list.len() > 0) & ~blank
     kept = frame.filter(whole.fill_null(False))
     facts.incomplete = frame.height - kept.height
-    languages = pl.col("language").fill_null(config.default_language)
-    codes = {name: language_code(name) for name in kept.select(languages)["language"].unique()}
-    return kept.with_columns(languages.replace(codes))
+    given = pl.col("language")
+    languages = pl.when(given != "").then(given).otherwise(pl.lit(config.default_language))
+    kept = kept.with_columns(languages.alias("language"))
+    codes = {name: language_code(name) for name in kept["language"].unique()}
+    return kept.with_columns(pl.col("language").replace(codes))
+
+
+def _check_languages(config: TaskConfig, frame: pl.DataFrame) -> None:
+    there = sorted(frame["language"].unique())
+    for code in there:
+        check_language(code, f"task {config.name!r}")
+    for option in ("languages", "held_out_languages"):
+        for code in getattr(config, option):
+            if code not in there:
+                raise ConfigError(
+                    f"task {config.name!r}: {option} names {code!r}, which no row has",
+                    accepted=", ".join(there),
+                )
 
 
 def _chosen(config: TaskConfig, frame: pl.DataFrame) -> pl.DataFrame:
@@ -205,68 +238,6 @@ def _chosen(config: TaskConfig, frame: pl.DataFrame) -> pl.DataFrame:
         unwanted = pl.col("labels").list.eval(pl.element().is_in(dropped)).list.any()
         frame = frame.filter(~unwanted.fill_null(False))
     return frame
-
-
-def _split(config: TaskConfig, frame: pl.DataFrame, seeds: Seeds) -> pl.DataFrame:
-    if config.split:
-        given = frame["split"].fill_null("").str.to_lowercase().str.strip_chars()
-        unknown = sorted(set(given.unique()) - set(_SPLITS))
-        if unknown:
-            raise DataError(
-                f"task {config.name!r}: split {unknown[0]!r} in column {config.split!r}",
-                accepted=", ".join(dict.fromkeys(_SPLITS)),
-            )
-        return frame.with_columns(given.replace_strict(_SPLITS).alias("split"))
-    # Equal texts stay together: the unit that is split is the distinct normalised text.
-    keys = frame.with_columns(normalised("text").alias("key"), _first_label(frame).alias("first"))
-    groups = keys.group_by("key", maintain_order=True).agg(pl.col("first").first())
-    order = seeds.generator("split").permutation(groups.height)
-    groups = groups.with_columns(pl.Series("draw", order)).sort("draw")
-    share = config.test_share
-    position = pl.int_range(pl.len()).over("first")
-    count = pl.len().over("first")
-    # By label; a label's first row is always for training.
-    in_test = (position > 0) & (position <= ((count * share) + 0.5).floor())
-    sides = groups.with_columns(
-        pl.when(in_test).then(pl.lit("test")).otherwise(pl.lit("train")).alias("side")
-    )
-    joined = keys.join(sides.select("key", "side"), on="key", how="left", maintain_order="left")
-    return joined.with_columns(pl.col("side").alias("split")).drop("key", "first", "side")
-
-
-def _first_label(frame: pl.DataFrame) -> pl.Expr:
-    if "labels" not in frame.columns:
-        return pl.lit("")
-    return pl.col("labels").list.first().fill_null("")
-
-
-def _without_repeats(
-    config: TaskConfig, frame: pl.DataFrame, facts: TaskFacts, drop_leaks: bool
-) -> pl.DataFrame:
-    key = normalised("text")
-    if "pair" in frame.columns:
-        key = pl.concat_str(key, normalised("pair"), separator="\t")
-    # Texts of signs only ("?!", emoji) are compared as they are.
-    raw = (
-        pl.concat_str("text", "pair", separator="\t") if "pair" in frame.columns else pl.col("text")
-    )
-    keyed = frame.with_columns(
-        pl.concat_str(
-            "language", pl.when(key.str.strip_chars() == "").then(raw).otherwise(key), separator=":"
-        ).alias("key")
-    )
-    train = pl.col("split") == "train"
-    scored = keyed.filter(~train)
-    known = keyed.filter(train)
-    facts.test_leaks = scored.filter(pl.col("key").is_in(known["key"].unique().implode())).height
-    if drop_leaks and scored.height:
-        kept = known.filter(~pl.col("key").is_in(scored["key"].unique().implode()))
-        facts.leaks = known.height - kept.height
-        known = kept
-    subset = ["key", "labels"] if "labels" in keyed.columns else ["key"]
-    unique = known.unique(subset=subset, keep="first", maintain_order=True)
-    facts.repeats = known.height - unique.height
-    return pl.concat([unique, scored]).sort("row").drop("key")
 
 
 def _limited(config: TaskConfig, frame: pl.DataFrame, seeds: Seeds) -> pl.DataFrame:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import gzip
 import io
+import json
+import zlib
+from collections.abc import Callable
 from pathlib import Path
 
 import polars as pl
@@ -37,7 +40,7 @@ def read_table(path: Path) -> pl.DataFrame:
         data = path.read_bytes()
         if packed:
             data = gzip.decompress(data)
-    except (OSError, EOFError) as error:
+    except (OSError, EOFError, zlib.error) as error:
         raise DataError(f"cannot read {path}: {error}", hint="is the file whole?") from error
     if kind == ".parquet":
         return _parse(path, lambda: pl.read_parquet(io.BytesIO(data)))
@@ -46,6 +49,7 @@ def read_table(path: Path) -> pl.DataFrame:
     if not data.strip():
         raise DataError(f"{path} is empty", accepted="a header and rows")
     if kind in (".jsonl", ".ndjson"):
+        _check_lines(path, data)
         return _parse(path, lambda: pl.read_ndjson(io.BytesIO(data), infer_schema_length=None))
     separator = "\t" if kind == ".tsv" else ","
     return _parse(
@@ -65,9 +69,29 @@ def _check_text(path: Path, data: bytes) -> None:
         ) from None
 
 
-def _parse(path: Path, read: object) -> pl.DataFrame:
+def _check_lines(path: Path, data: bytes) -> None:
+    # The table reader says neither which line is wrong, nor that NaN is no JSON.
+    for number, line in enumerate(data.splitlines(), start=1):
+        try:
+            whole = not line.strip() or isinstance(json.loads(line, parse_constant=_refuse), dict)
+        except ValueError as error:
+            raise DataError(
+                f"{path}, line {number}: not JSON ({error})", accepted="one object on each line"
+            ) from None
+        if not whole:
+            raise DataError(
+                f"{path}, line {number}: {line[:40].decode('utf-8', 'replace')!r}",
+                accepted="one JSON object on each line",
+            )
+
+
+def _refuse(word: str) -> object:
+    raise ValueError(f"{word} is no JSON; write null")
+
+
+def _parse(path: Path, read: Callable[[], pl.DataFrame]) -> pl.DataFrame:
     try:
-        frame: pl.DataFrame = read()  # pyright: ignore[reportCallIssue] (a function without arguments)
+        frame = read()
     except (pl.exceptions.PolarsError, OSError) as error:
         reason = one_line(str(error))[:200]
         raise DataError(f"{path} cannot be read as a table: {reason}") from error
