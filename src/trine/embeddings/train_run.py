@@ -1,0 +1,311 @@
+"""`trine embeddings train`: from a recipe to a model in a run directory, resumable after a kill.
+
+A run leaves, beside what every run leaves (`trine.core.runs`):
+
+    model/                 the model at the recipe's dimension, opens in sentence-transformers
+    model-full/            the same with all rows of the head
+    result.json            what `--json` prints
+    metrics.jsonl          one row a step and task
+    tables/scores.csv      the evaluation
+    checkpoints/           the newest state of the training
+
+The name of the directory holds a digest of the rows too: other data of the same recipe is another
+run.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import shutil
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from trine.core.artifacts import read_json, write_json
+from trine.core.errors import ConfigError, UsageError
+from trine.core.progress import Progress
+from trine.core.runs import Run, is_locked, open_run
+from trine.core.seeding import Seeds
+from trine.embeddings.batches import task_rates
+from trine.embeddings.config import Recipe
+from trine.embeddings.loading import TaskFacts, load_tasks
+from trine.embeddings.losses import loss_name
+from trine.embeddings.tasks import ScoreRow, Task
+from trine.embeddings.training import expected_updates, fit
+from trine.embeddings.training_rows import training_rows
+
+if TYPE_CHECKING:
+    from sentence_transformers import SentenceTransformer
+
+    from trine.embeddings.bases import Base
+
+__all__ = ["TrainResult", "data_digest", "plan", "starting_model", "train"]
+
+_LOG = logging.getLogger(__name__)
+
+RESULT = "result.json"
+
+
+@dataclass(frozen=True)
+class TrainResult:
+    """A finished training.
+
+    Attributes:
+      run: its directory.
+      model: folder of the model at the recipe's dimension.
+      full: folder of the model at full width.
+      scores: of both widths.
+      document: what `--json` prints.
+    """
+
+    run: Run
+    model: Path
+    full: Path
+    scores: list[ScoreRow]
+    document: dict[str, Any]
+
+
+def train(
+    recipe: Recipe,
+    base: Path,
+    *,
+    root: Path | None = None,
+    directory: Path | None = None,
+    evaluate: bool = True,
+    progress: Progress | None = None,
+    say: Callable[[str], None] = _LOG.info,
+) -> TrainResult:
+    """Trains, goes on with, or recognises the run of a recipe.
+
+    Args:
+      recipe: what is done.
+      base: directory that relative sources start from.
+      root: where runs live.
+      directory: this very run directory.
+      evaluate: whether the model is scored on every task at the end.
+      progress: where to tell how far it is.
+      say: one line of talk.
+
+    Raises:
+      ConfigError, DataError, UsageError: in a recipe, a table or a base.
+    """
+    tasks, facts = load_tasks(recipe, base)
+    digest = data_digest(tasks)
+    title = recipe.title or f"{Path(recipe.model.base).name}-{recipe.dimension}"
+    run = open_run(
+        recipe,
+        system="embeddings",
+        verb="train",
+        name=f"{title}-{digest}",
+        seed=recipe.seed,
+        root=root,
+        directory=directory,
+    )
+    _same_data(run.directory / "data.json", digest, facts)
+    if run.is_finished:
+        say(f"already trained: {run.directory}")
+        return _stored(run)
+    if not is_locked(run.directory):
+        for leftover in run.directory.glob(".model*.tmp"):
+            shutil.rmtree(leftover)  # of a process that was killed while it saved
+    with run:
+        full, trained = _trained(run, recipe, tasks, progress, say)
+        scores: list[ScoreRow] = []
+        if evaluate:
+            scores = _scores(run, recipe, tasks, full, progress)
+        document = {
+            "run_dir": str(run.directory),
+            "model": str(run.directory / "model"),
+            "dimension": recipe.dimension,
+            "width": full.get_embedding_dimension(),
+            **trained,
+            "scores": [asdict(row) for row in scores],
+        }
+        _report(run, recipe, scores, trained)
+        write_json(run.directory / RESULT, document)
+    return _stored(run)
+
+
+def starting_model(
+    recipe: Recipe, tasks: Sequence[Task], seeds: Seeds
+) -> tuple[SentenceTransformer, Base]:
+    """The base with its head at the start and what the recipe freezes frozen.
+
+    Raises:
+      UsageError, DataError: a base that cannot be had, or a dimension above its width.
+    """
+    from trine.embeddings.encoder import add_head, freeze, load_base
+
+    model, base = load_base(recipe.model)
+    width = model.get_embedding_dimension()
+    if width is not None and recipe.dimension > width:
+        raise UsageError(
+            f"dimension {recipe.dimension}", accepted=f"2 to {width}, the width of {base.name}"
+        )
+    model = add_head(model, tasks, recipe.head, seeds.child("head"))
+    freeze(model, recipe.model)
+    return model, base
+
+
+def _trained(
+    run: Run,
+    recipe: Recipe,
+    tasks: Sequence[Task],
+    progress: Progress | None,
+    say: Callable[[str], None],
+) -> tuple[SentenceTransformer, dict[str, Any]]:
+    """The model at full width and what training it was like; read if it is there already."""
+    from trine.embeddings.encoder import cut, load_model
+    from trine.embeddings.saving import save_model
+
+    summary = run.directory / "training.json"
+    if (run.directory / "model" / "modules.json").is_file() and summary.is_file():
+        return load_model(run.directory / "model-full"), read_json(summary)
+    say(f"training in {run.directory}")
+    model, base = starting_model(recipe, tasks, run.seeds)
+    trainable = sum(p.numel() for p in model.parameters() if p.requires_grad)
+    say(
+        f"base {base.name}: {_millions(sum(p.numel() for p in model.parameters()))} parameters, "
+        f"{_millions(trainable)} of them trained"
+    )
+    result = fit(
+        model,
+        tasks,
+        recipe,
+        directory=run.checkpoints,
+        seeds=run.seeds,
+        metrics=run.metrics_path,
+        progress=progress,
+    )
+    model = result.model.cpu()
+    facts = {
+        "steps": result.steps,
+        "seconds": result.seconds,
+        "tokens_per_second": result.tokens / result.seconds if result.seconds else None,
+        "losses": result.losses,
+        "updates": result.updates,
+    }
+    write_json(summary, facts)
+    for folder, saved in (("model-full", model), ("model", cut(model, recipe.dimension))):
+        save_model(
+            saved,
+            run.directory / folder,
+            recipe,
+            base_licence=base.licence,
+            base_source=base.source,
+        )
+    return model, facts
+
+
+def _scores(
+    run: Run,
+    recipe: Recipe,
+    tasks: Sequence[Task],
+    full: SentenceTransformer,
+    progress: Progress | None,
+) -> list[ScoreRow]:
+    from trine.embeddings.bases import resolve_base
+    from trine.embeddings.evaluation.suite import evaluate_model
+    from trine.embeddings.saving import save_scores
+
+    width = full.get_embedding_dimension() or recipe.dimension
+    scores = evaluate_model(
+        full,
+        tasks,
+        model_name=run.directory.name,
+        widths=sorted({recipe.dimension, width}),
+        seed=recipe.seed,
+        progress=progress,
+    )
+    base = resolve_base(recipe.model.base)
+    own = [row for row in scores if row.width == recipe.dimension]
+    for folder, rows in (("model", own), ("model-full", scores)):
+        save_scores(
+            run.directory / folder,
+            recipe,
+            rows,
+            base_licence=base.licence,
+            base_source=base.source,
+        )
+    return scores
+
+
+def _report(run: Run, recipe: Recipe, scores: Sequence[ScoreRow], trained: dict[str, Any]) -> None:
+    from trine.embeddings.train_report import write_train_report
+
+    write_train_report(run, recipe, scores, trained)
+
+
+def _stored(run: Run) -> TrainResult:
+    document = read_json(run.directory / RESULT)
+    scores = [ScoreRow(**row) for row in document["scores"]]
+    place = run.directory
+    return TrainResult(run, place / "model", place / "model-full", scores, document)
+
+
+def data_digest(tasks: Sequence[Task]) -> str:
+    """Six hexadecimal digits of all rows of all tasks."""
+    digest = hashlib.sha256()
+    for task in tasks:
+        digest.update(task.name.encode())
+        for name in sorted(task.frame.columns):
+            digest.update(json.dumps([name, task.frame[name].to_list()]).encode())
+    return digest.hexdigest()[:6]
+
+
+def _same_data(path: Path, digest: str, facts: Sequence[TaskFacts]) -> None:
+    if path.is_file() and read_json(path)["digest"] != digest:
+        raise ConfigError(
+            f"{path.parent} was trained on other rows than the recipe's tables hold now",
+            hint="choose another directory, or restore the tables",
+        )
+    if not path.is_file():
+        write_json(path, {"digest": digest, "tasks": [asdict(each) for each in facts]})
+
+
+def plan(recipe: Recipe, base: Path) -> dict[str, Any]:
+    """What `--dry-run` shows: the tasks with their rows, batches and about how many updates.
+
+    Raises:
+      ConfigError, DataError: as training would.
+    """
+    tasks, facts = load_tasks(recipe, base)
+    trained = [task for task in tasks if task.config.role == "train"]
+    if not trained:
+        raise UsageError("no task to train on", accepted='a task with role = "train"')
+    rows = {task.name: training_rows(task) for task in trained}
+    sizes = [len(own) for own in rows.values()]
+    updates = dict(zip(rows, expected_updates(recipe, sizes), strict=True))
+    rates = dict(zip(rows, task_rates(sizes, recipe.training.alpha), strict=True))
+    training = recipe.training
+    return {
+        "base": recipe.model.base,
+        "dimension": recipe.dimension,
+        "steps": training.steps,
+        "tasks_per_step": min(training.tasks_per_step or len(rows), len(rows)),
+        "tasks": [
+            {
+                "task": task.name,
+                "kind": task.kind,
+                "role": task.config.role,
+                "rows": dict(fact.splits),
+                "languages": len(task.languages),
+                "labels": len(rows[task.name].names) if task.name in rows else None,
+                "loss": loss_name(task.config, training) if task.name in rows else None,
+                "batch_size": task.config.batch_size or training.batch_size,
+                "rate": float(np.round(rates[task.name], 4)) if task.name in rates else None,
+                "updates": round(updates[task.name]) if task.name in updates else None,
+                "dropped": fact.incomplete + fact.repeats + fact.leaks,
+            }
+            for task, fact in zip(tasks, facts, strict=True)
+        ],
+    }
+
+
+def _millions(count: int) -> str:
+    return f"{count / 1e6:.1f} M" if count >= 100_000 else f"{count:,}"

@@ -1,0 +1,321 @@
+"""From a model at its start and tasks to a trained model; resumable, recorded step by step."""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from sentence_transformers import SentenceTransformerTrainingArguments
+from transformers import TrainerCallback
+
+from trine.core.artifacts import write_text
+from trine.core.errors import UsageError
+from trine.core.progress import Progress, SilentProgress
+from trine.core.progress import Task as Shown
+from trine.core.records import MetricsWriter, read_metrics
+from trine.core.seeding import Seeds
+from trine.embeddings.batches import task_rates
+from trine.embeddings.config import Recipe, TaskConfig
+from trine.embeddings.encoder import average_with, head_of
+from trine.embeddings.inference import first_module
+from trine.embeddings.losses import Teacher, loss_name, make_loss
+from trine.embeddings.negatives import confusable_labels
+from trine.embeddings.tasks import Task
+from trine.embeddings.trainer import MarkWhole, Plan, TaskTrainer, drop_broken, last_checkpoint
+from trine.embeddings.training_rows import TrainingRows, training_rows
+
+if TYPE_CHECKING:
+    from sentence_transformers import SentenceTransformer
+
+__all__ = ["FitResult", "expected_updates", "fit", "make_trainer"]
+
+_LOG = logging.getLogger(__name__)
+
+# Names of data sets become names of modules, and a task may be called `train`.
+_KEY = "task_"
+
+
+@dataclass(frozen=True)
+class FitResult:
+    """What training did.
+
+    Attributes:
+      model: the trained encoder at full width.
+      steps: of the optimiser, all attempts together.
+      resumed: steps that an earlier attempt had done.
+      seconds: of this attempt's steps.
+      tokens: of this attempt, without padding.
+      losses: by task the mean of the last tenth of its batches.
+      updates: by task how many batches it had.
+    """
+
+    model: SentenceTransformer
+    steps: int
+    resumed: int
+    seconds: float
+    tokens: int
+    losses: dict[str, float]
+    updates: dict[str, int]
+
+
+def expected_updates(recipe: Recipe, sizes: Sequence[int]) -> list[float]:
+    """About how many batches each trained task gets.
+
+    Args:
+      recipe: of the training.
+      sizes: training rows of its trained tasks.
+
+    Exact if every task is in every step; else steps * k * rate, at most the steps.
+    """
+    training = recipe.training
+    n = len(sizes)
+    per_step = min(training.tasks_per_step or n, n)
+    if per_step == n:
+        return [float(training.steps)] * n
+    rates = task_rates(sizes, training.alpha)
+    return [min(1.0, per_step * float(rate)) * training.steps for rate in rates]
+
+
+def fit(
+    model: SentenceTransformer,
+    tasks: Sequence[Task],
+    recipe: Recipe,
+    *,
+    directory: Path,
+    seeds: Seeds,
+    metrics: Path | None = None,
+    progress: Progress | None = None,
+) -> FitResult:
+    """Trains, or goes on where the newest whole checkpoint in the directory ends.
+
+    Args:
+      model: at its start, at full width, what is frozen frozen; changed in place.
+      tasks: those with role `train` are trained on.
+      recipe: its `training` and `dimension` count.
+      directory: of the checkpoints.
+      seeds: of batches and dropout.
+      metrics: a file for one row a step and task; None: no record.
+      progress: where to tell how far it is, with the loss of each task.
+
+    Raises:
+      UsageError: a loss that is not finite; sizes that do not fit.
+      DataError: a task that cannot be trained on; a broken checkpoint.
+    """
+    before = None
+    if recipe.training.average < 1:
+        state = first_module(model).auto_model.state_dict()
+        before = {name: value.detach().clone() for name, value in state.items()}
+    drop_broken(directory)
+    checkpoint = last_checkpoint(directory)
+    resumed = 0 if checkpoint is None else int(checkpoint.name.rpartition("-")[2])
+    if metrics is not None:
+        _keep_until(metrics, resumed)
+    record = _Record(metrics, resumed)
+    trainer = make_trainer(
+        model, tasks, recipe, directory=directory, seeds=seeds, callbacks=[record, MarkWhole()]
+    )
+    record.trainer = trainer
+    steps = recipe.training.steps
+    if checkpoint is not None:
+        _LOG.info("going on at step %d of %d", resumed, steps)
+    with (progress or SilentProgress()).task("training", steps) as shown:
+        record.shown = shown
+        if resumed:
+            shown.advance(resumed)
+        try:
+            trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
+        finally:
+            record.close()
+    if before is not None:
+        average_with(model, before, recipe.training.average)
+    model.eval()
+    return FitResult(
+        model,
+        steps=steps,
+        resumed=resumed,
+        seconds=record.seconds,
+        tokens=record.tokens,
+        losses={name: _tail_mean(values) for name, values in record.losses.items()},
+        updates={name: len(values) for name, values in record.losses.items()},
+    )
+
+
+def make_trainer(
+    model: SentenceTransformer,
+    tasks: Sequence[Task],
+    recipe: Recipe,
+    *,
+    directory: Path,
+    seeds: Seeds,
+    callbacks: list[TrainerCallback] | None = None,
+) -> TaskTrainer:
+    """The trainer of a recipe, ready to train; see `fit` for the arguments."""
+    trained = [task for task in tasks if task.config.role == "train"]
+    if not trained:
+        raise UsageError("no task to train on", accepted='a task with role = "train"')
+    training = recipe.training
+    rows = [training_rows(task) for task in trained]
+    teacher = Teacher(model) if training.distillation > 0 else None
+    losses = {
+        f"{_KEY}{task.name}": make_loss(
+            loss_name(task.config, training),
+            model,
+            task.config,
+            training,
+            dimension=recipe.dimension,
+            teacher=teacher,
+            task_head=recipe.model.task_heads,
+        )
+        for task in trained
+    }
+    per_step = min(training.tasks_per_step or len(rows), len(rows))
+    limit = model.max_seq_length
+    cut = training.max_tokens
+    plan = Plan(
+        rows=rows,
+        sizes=[task.config.batch_size or training.batch_size for task in trained],
+        rates=task_rates([len(own) for own in rows], training.alpha),
+        per_step=per_step,
+        steps=training.steps,
+        seeds=seeds.child("batches"),
+        hard=training.hard_negatives,
+        neighbours=_neighbours(model, rows, trained, seeds) if training.hard_negatives else {},
+        max_tokens=cut if limit is None or cut is None else min(cut, limit),
+    )
+    arguments = SentenceTransformerTrainingArguments(
+        output_dir=str(directory),
+        max_steps=training.steps,
+        gradient_accumulation_steps=per_step,
+        learning_rate=training.rate,
+        learning_rate_mapping=_head_rates(model, losses, training.head_rate),
+        lr_scheduler_type=training.decay,
+        warmup_steps=math.ceil(training.warmup * training.steps),
+        weight_decay=training.weight_decay,
+        max_grad_norm=training.clip,
+        prompts=_prompts(model, trained),
+        save_strategy="steps",
+        save_steps=training.save_every,
+        logging_strategy="no",
+        report_to="none",
+        disable_tqdm=True,
+        dataloader_pin_memory=torch.cuda.is_available(),
+        use_cpu=not torch.cuda.is_available(),
+        seed=seeds.integer("trainer") % 2**31,
+    )
+    return TaskTrainer(model, arguments, plan, losses, list(callbacks or []))
+
+
+class _Record(TrainerCallback):
+    """One row a step and task to the metrics; the losses beside the progress bar."""
+
+    def __init__(self, path: Path | None, resumed: int) -> None:
+        self.trainer: TaskTrainer | None = None
+        self.shown: Shown | None = None
+        self.losses: dict[str, list[float]] = {}
+        self.seconds = 0.0
+        self.tokens = 0
+        self._began = 0.0
+        self._rate: float | None = None
+        if path is not None and resumed:
+            rows = read_metrics(path)
+            for name, loss in rows.select("task", "loss").iter_rows():
+                self.losses.setdefault(name, []).append(loss)
+        self._writer = None if path is None else MetricsWriter(path)
+
+    def close(self) -> None:
+        if self._writer is not None:
+            self._writer.close()
+
+    def on_step_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        self._began = time.perf_counter()
+        optimizer: Any = None if self.trainer is None else self.trainer.optimizer
+        # The first group is the encoder's.
+        self._rate = None if optimizer is None else optimizer.param_groups[0]["lr"]
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        trainer = self.trainer
+        if trainer is None:
+            return
+        spent = time.perf_counter() - self._began
+        self.seconds += spent
+        notes: list[str] = []
+        for key, parts in trainer.parts.items():
+            name = key.removeprefix(_KEY)
+            tokens = trainer.tokens[key][0]
+            self.tokens += tokens
+            self.losses.setdefault(name, []).append(parts["loss"])
+            notes.append(f"{name} {parts['loss']:.2f}")
+            if self._writer is not None:
+                self._writer.write(
+                    step=state.global_step, task=name, **parts, tokens=tokens, rate=self._rate,
+                    step_seconds=spent,
+                )  # fmt: skip
+        trainer.parts.clear()
+        if self.shown is not None:
+            self.shown.advance(note=", ".join(notes))
+
+
+def _keep_until(path: Path, step: int) -> None:
+    """Cuts off the rows of steps that are about to be done again."""
+    if not path.is_file():
+        return
+    data = path.read_text(encoding="utf-8")
+    lines = data[: data.rfind("\n") + 1].splitlines(keepends=True)
+    write_text(path, "".join(line for line in lines if json.loads(line)["step"] <= step))
+
+
+def _tail_mean(values: list[float]) -> float:
+    return float(np.mean(values[-max(1, len(values) // 10) :]))
+
+
+def _neighbours(
+    model: SentenceTransformer, rows: Sequence[TrainingRows], tasks: Sequence[Task], seeds: Seeds
+) -> dict[str, np.ndarray]:
+    found: dict[str, np.ndarray] = {}
+    for own, task in zip(rows, tasks, strict=True):
+        if own.kind == "graded":
+            continue
+        prompt = _prefix(model, task.config)
+
+        def encode(texts: list[str], prompt: str = prompt) -> np.ndarray:
+            return np.asarray(model.encode(texts, prompt=prompt, show_progress_bar=False))
+
+        rng = seeds.generator("centroids", own.name)
+        found[own.name] = confusable_labels(own.texts, own.keys, encode, rng)
+    return found
+
+
+def _head_rates(
+    model: SentenceTransformer, losses: dict[str, Any], rate: float
+) -> dict[str, float]:
+    """The pattern of the head's weights among those of all losses, and its rate."""
+    head = head_of(model)
+    patterns = [
+        rf"^{_KEY}[^.]+\.model\.{name}\."
+        for name, module in model.named_children()
+        if module is head
+    ]
+    if any(loss.task_head is not None for loss in losses.values()):
+        patterns.append(rf"^{_KEY}[^.]+\.task_head\.")
+    return {"|".join(patterns): rate} if patterns else {}
+
+
+def _prompts(model: SentenceTransformer, tasks: Sequence[Task]) -> dict[str, str] | None:
+    found = {f"{_KEY}{task.name}": _prefix(model, task.config) for task in tasks}
+    return found if any(found.values()) else None
+
+
+def _prefix(model: SentenceTransformer, task: TaskConfig) -> str:
+    """What stands before every text of a task: its own, else the model's."""
+    if task.prefix is not None:
+        return task.prefix
+    name = model.default_prompt_name
+    return (model.prompts[name] or "") if name else ""
