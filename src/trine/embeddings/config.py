@@ -64,6 +64,8 @@ class TaskConfig(Config):
       prefix: put before every text of this task; None: the base's own.
       licence: of the data, for the model card.
       origin: where it comes from, for the model card.
+      published: scores of other models on the same test rows by the same measure, 0 to 100, shown
+        beside ours; a model's name, then the score.
     """
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$")
@@ -90,6 +92,7 @@ class TaskConfig(Config):
     prefix: str | None = None
     licence: str = ""
     origin: str = ""
+    published: dict[str, float] = Field(default_factory=dict)
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -118,12 +121,15 @@ class HeadConfig(Config):
       centre: whether the mean of the training mixture is taken off.
       shrinkage: of the within-label covariance towards the identity, for `whitened`.
       rows: texts that the start is computed from.
+      refit: whether the same closed form is computed again on the trained encoder, in place of the
+        head that training left (see `trine.embeddings.refit`).
     """
 
     start: Literal["pca", "whitened", "random", "none"] = "pca"
     centre: bool = True
     shrinkage: float = Field(default=0.5, ge=0, le=1)
     rows: int = Field(default=8_000, ge=64)
+    refit: bool = True
 
 
 class ModelConfig(Config):

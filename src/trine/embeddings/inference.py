@@ -79,10 +79,12 @@ class TorchBackend:
 
     Args:
       model: Transformer, Pooling and what follows; put in evaluation mode.
+      modules: what is called; None: the whole model.
     """
 
-    def __init__(self, model: SentenceTransformer) -> None:
+    def __init__(self, model: SentenceTransformer, modules: Any = None) -> None:
         self._model: Any = model.eval()
+        self._modules = self._model if modules is None else modules
 
     @property
     def width(self) -> int:
@@ -98,7 +100,7 @@ class TorchBackend:
                 "input_ids": torch.from_numpy(tokens).to(self._model.device),
                 "attention_mask": torch.from_numpy(mask).to(self._model.device),
             }
-            return self._model(features)["sentence_embedding"].float().cpu().numpy()
+            return self._modules(features)["sentence_embedding"].float().cpu().numpy()
 
 
 class Encoder:
@@ -129,12 +131,24 @@ class Encoder:
         self.token_budget = token_budget
 
     @classmethod
-    def of(cls, model: SentenceTransformer, *, token_budget: int = TOKEN_BUDGET) -> Encoder:
-        """The encoder of a model, in PyTorch, with the model's own prefix and limit."""
+    def of(
+        cls,
+        model: SentenceTransformer,
+        *,
+        token_budget: int = TOKEN_BUDGET,
+        modules: Any = None,
+    ) -> Encoder:
+        """The encoder of a model, in PyTorch, with the model's own prefix and limit.
+
+        Args:
+          model: its tokenizer and settings count.
+          token_budget: padded tokens in a batch.
+          modules: the part of the model that makes the vectors; None: all of it.
+        """
         prefix = model_prefix(model)
         return cls(
             model.tokenizer,
-            TorchBackend(model),
+            TorchBackend(model, modules),
             max_tokens=int(model.max_seq_length or 512),
             prefix=prefix,
             token_budget=token_budget,

@@ -35,6 +35,7 @@ from trine.embeddings.batches import task_rates
 from trine.embeddings.config import Recipe
 from trine.embeddings.loading import TaskFacts, load_tasks
 from trine.embeddings.losses import loss_name
+from trine.embeddings.refit import refit_head
 from trine.embeddings.tasks import ScoreRow, Task
 from trine.embeddings.training import expected_updates, fit
 from trine.embeddings.training_rows import training_rows
@@ -183,6 +184,8 @@ def _trained(
         progress=progress,
     )
     model = result.model.cpu()
+    if recipe.head.refit:
+        refit_head(model, tasks, recipe.head, run.seeds.child("head"))
     facts = {
         "steps": result.steps,
         "seconds": result.seconds,

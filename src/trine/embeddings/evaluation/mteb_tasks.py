@@ -31,6 +31,7 @@ from trine.core.errors import DataError
 from trine.embeddings.evaluation.vectors import KnownVectors
 
 __all__ = [
+    "DRAWS",
     "Measured",
     "bitext",
     "classification",
@@ -39,6 +40,9 @@ __all__ = [
     "retrieval",
     "sts",
 ]
+
+# MTEB's number of draws of a classification.
+DRAWS = 10
 
 _BATCH = {"batch_size": 256, "show_progress_bar": False}
 
@@ -92,7 +96,12 @@ def _rows(frame: pl.DataFrame, columns: Mapping[str, str]) -> Any:
 
 
 def classification(
-    train: pl.DataFrame, test: pl.DataFrame, vectors: KnownVectors, *, label: str = "label"
+    train: pl.DataFrame,
+    test: pl.DataFrame,
+    vectors: KnownVectors,
+    *,
+    label: str = "label",
+    draws: int = DRAWS,
 ) -> Measured:
     """Mean accuracy of logistic regression on 8 examples a label, over 10 draws.
 
@@ -101,6 +110,7 @@ def classification(
       test: the same columns.
       vectors: of all texts.
       label: name of the label column.
+      draws: MTEB's 10; fewer are quicker and less sure.
 
     Raises:
       DataError: if the training rows have fewer than two labels.
@@ -115,22 +125,25 @@ def classification(
             accepted="two or more",
         )
     # As MTEB does: a scored label that no training row has cannot be right, and stays in.
-    task = _task(AbsTaskClassification, "Classification", "accuracy")
+    task = _task(AbsTaskClassification, "Classification", "accuracy", n_experiments=draws)
     columns = {"text": "text", "label": label}
     scores = _run(
         task, DatasetDict({"train": _rows(train, columns), "test": _rows(test, columns)}), vectors
     )
-    draws = [draw["accuracy"] for draw in scores["scores_per_experiment"]]
-    return _over_draws("accuracy", draws, test.height)
+    values = [draw["accuracy"] for draw in scores["scores_per_experiment"]]
+    return _over_draws("accuracy", values, test.height)
 
 
-def multilabel(train: pl.DataFrame, test: pl.DataFrame, vectors: KnownVectors) -> list[Measured]:
+def multilabel(
+    train: pl.DataFrame, test: pl.DataFrame, vectors: KnownVectors, *, draws: int = DRAWS
+) -> list[Measured]:
     """Label-ranking average precision and macro F1 of 5 nearest neighbours, over 10 draws.
 
     Args:
       train: columns `text` and `labels`, a list of names.
       test: the same columns.
       vectors: of all texts.
+      draws: see `classification`.
     """
     from datasets import DatasetDict
     from mteb.abstasks.multilabel_classification import AbsTaskMultilabelClassification
@@ -147,14 +160,16 @@ def multilabel(train: pl.DataFrame, test: pl.DataFrame, vectors: KnownVectors) -
         )
 
     first, second = numbered(train), numbered(test)
-    task = _task(AbsTaskMultilabelClassification, "MultilabelClassification", "lrap")
+    task = _task(
+        AbsTaskMultilabelClassification, "MultilabelClassification", "lrap", n_experiments=draws
+    )
     columns = {"text": "text", "label": "label"}
     scores = _run(
         task, DatasetDict({"train": _rows(first, columns), "test": _rows(second, columns)}), vectors
     )
-    draws = scores["scores_per_experiment"]
+    each = scores["scores_per_experiment"]
     return [
-        _over_draws(metric, [draw[metric] for draw in draws], second.height)
+        _over_draws(metric, [draw[metric] for draw in each], second.height)
         for metric in ("lrap", "f1")
     ]
 

@@ -17,7 +17,7 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Callable, Iterable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import polars as pl
@@ -27,6 +27,7 @@ from trine.core.progress import Progress, SilentProgress
 from trine.core.seeding import Seeds
 from trine.embeddings.evaluation.labels import label_recall, triplets
 from trine.embeddings.evaluation.mteb_tasks import (
+    DRAWS,
     Measured,
     bitext,
     classification,
@@ -36,6 +37,7 @@ from trine.embeddings.evaluation.mteb_tasks import (
     sts,
 )
 from trine.embeddings.evaluation.vectors import KnownVectors, TextVectors
+from trine.embeddings.inference import Encoder
 from trine.embeddings.tasks import ScoreRow, Task
 
 if TYPE_CHECKING:
@@ -76,17 +78,13 @@ def measures_of(task: Task) -> tuple[str, ...]:
 
 
 def encoder_of(
-    model: SentenceTransformer, *, batch_size: int = 64, prefix: str | None = None
+    model: SentenceTransformer, *, prefix: str | None = None
 ) -> Callable[[list[str]], np.ndarray]:
     """Texts to `[n, width]` vectors by a model, in its own prefix or the given one."""
-
-    def encode(texts: list[str]) -> np.ndarray:
-        options: dict[str, Any] = {} if prefix is None else {"prompt": prefix}
-        return model.encode(
-            texts, batch_size=batch_size, show_progress_bar=False, convert_to_numpy=True, **options
-        )
-
-    return encode
+    encoder = Encoder.of(model)
+    if prefix is not None:
+        encoder.prefix = prefix
+    return encoder.encode
 
 
 def evaluate_model(
@@ -97,6 +95,7 @@ def evaluate_model(
     widths: Sequence[int] | None = None,
     split: str = "test",
     max_rows: int | None = None,
+    draws: int = DRAWS,
     seed: int = 0,
     progress: Progress | None = None,
 ) -> list[ScoreRow]:
@@ -109,6 +108,7 @@ def evaluate_model(
       widths: leading numbers of the vectors to use; None: all of them.
       split: what is scored, `test` or `validation`. Classifiers learn from `train` rows.
       max_rows: at most so many scored rows for each task and language, a seeded choice.
+      draws: of classifications; MTEB's 10 unless it must be quick.
       seed: of choices.
       progress: where to tell how far it is.
     """
@@ -122,7 +122,7 @@ def evaluate_model(
 
     return evaluate_vectors(
         vectors_for, tasks, model_name=model_name, widths=widths, split=split,
-        max_rows=max_rows, seed=seed, progress=progress,
+        max_rows=max_rows, draws=draws, seed=seed, progress=progress,
     )  # fmt: skip
 
 
@@ -134,6 +134,7 @@ def evaluate_vectors(
     widths: Sequence[int] | None = None,
     split: str = "test",
     max_rows: int | None = None,
+    draws: int = DRAWS,
     seed: int = 0,
     progress: Progress | None = None,
 ) -> list[ScoreRow]:
@@ -146,6 +147,7 @@ def evaluate_vectors(
       widths: of the vectors.
       split: that is scored.
       max_rows: scored rows.
+      draws: of classifications.
       seed: of choices.
       progress: where to tell how far it is.
 
@@ -168,7 +170,7 @@ def evaluate_vectors(
                             f"width {width} of {model_name}", accepted=f"1 to {store.width}"
                         )
                     known = KnownVectors(store, width, model_name)
-                    for found in _measure(task, scored, train, known, seeds):
+                    for found in _measure(task, scored, train, known, seeds, draws):
                         rows.append(_row(model_name, task, language, found, width))
             if len(by_language) > 1:
                 rows.extend(_means(rows, model_name, task))
@@ -206,7 +208,12 @@ def _texts(scored: pl.DataFrame, train: pl.DataFrame, measures: Sequence[str]) -
 
 
 def _measure(
-    task: Task, scored: pl.DataFrame, train: pl.DataFrame, known: KnownVectors, seeds: Seeds
+    task: Task,
+    scored: pl.DataFrame,
+    train: pl.DataFrame,
+    known: KnownVectors,
+    seeds: Seeds,
+    draws: int,
 ) -> list[Measured]:
     found: list[Measured] = []
     for measure in measures_of(task):
@@ -227,7 +234,7 @@ def _measure(
         elif measure == "clustering":
             found.append(clustering(_with_label(scored, -1), known))
         elif measure == "classification":
-            found.extend(_classify(task, scored, train, known))
+            found.extend(_classify(task, scored, train, known, draws))
     return found
 
 
@@ -248,16 +255,18 @@ def _label_recall(
 
 
 def _classify(
-    task: Task, scored: pl.DataFrame, train: pl.DataFrame, known: KnownVectors
+    task: Task, scored: pl.DataFrame, train: pl.DataFrame, known: KnownVectors, draws: int
 ) -> list[Measured]:
     if not train.height:
         _LOG.warning("task %s has no training rows to draw examples from; skipped", task.name)
         return []
     if task.kind == "multi":
-        return multilabel(train.select("text", "labels"), scored.select("text", "labels"), known)
-    found = [classification(_with_label(train, -1), _with_label(scored, -1), known)]
+        return multilabel(
+            train.select("text", "labels"), scored.select("text", "labels"), known, draws=draws
+        )
+    found = [classification(_with_label(train, -1), _with_label(scored, -1), known, draws=draws)]
     if task.kind == "hierarchical":
-        coarse = classification(_with_label(train, 0), _with_label(scored, 0), known)
+        coarse = classification(_with_label(train, 0), _with_label(scored, 0), known, draws=draws)
         found.append(Measured("accuracy_coarse", coarse.score, coarse.se, coarse.n))
     return found
 
