@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from trine.cli.output import emit, make_progress, say
+from trine.cli.output import emit, make_progress, say, say_table
 from trine.cli.runs import JsonOption, RootOption
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode=None)
@@ -22,6 +22,29 @@ SettingsOption = Annotated[
 @app.callback()
 def embeddings() -> None:
     """Text embeddings: one small-vector model from many semantic labelling tasks."""
+
+
+@app.command()
+def init(
+    tables: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="TABLE...", help="CSV, TSV, JSONL or Parquet, gzip too; or sample:NAME."
+        ),
+    ],
+    as_json: JsonOption = False,
+) -> None:
+    """Guess a recipe from tables, print it, and say what is wrong with the data.
+
+    Example: trine embeddings init data/*.csv > recipe.toml
+    """
+    from trine.embeddings.guessing import guess_recipe
+
+    guessed = guess_recipe(tables, Path())
+    if not as_json:
+        for table in guessed.findings.tables():
+            say_table(table)
+    emit(guessed.document(), as_json=as_json, text=guessed.text.rstrip("\n"))
 
 
 @app.command()

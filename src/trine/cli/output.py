@@ -16,7 +16,16 @@ if TYPE_CHECKING:
     from trine.core.report import Section
     from trine.core.tables import Table
 
-__all__ = ["Settings", "configure", "emit", "make_progress", "say", "show_section", "talk"]
+__all__ = [
+    "Settings",
+    "configure",
+    "emit",
+    "make_progress",
+    "say",
+    "say_table",
+    "show_section",
+    "talk",
+]
 
 # Tables in a pipe are for grep and files, not for a window of 80 columns.
 _PIPE_WIDTH = 240
@@ -82,6 +91,14 @@ def say(message: str) -> None:
     """One line of talk on stderr; nothing with `--quiet`."""
     if not _settings.get().quiet:
         talk().print(message, markup=False)
+
+
+def say_table(table: "Table") -> None:
+    """A table as talk, on stderr: for findings beside a result on stdout; nothing with `--quiet`."""
+    from trine.core.tables import to_terminal
+
+    if not _settings.get().quiet:
+        talk().print(to_terminal(table))
 
 
 def make_progress() -> "Progress":

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from pathlib import Path
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -38,7 +38,8 @@ class TaskConfig(Config):
     Attributes:
       name: unique in the recipe; letters, digits, `-` and `_`.
       source: a table (CSV, JSONL, Parquet; gzip too), relative to the recipe, or `sample:NAME` for
-        one of the tasks shipped with Trine (see `trine.embeddings.sources`).
+        one of the tasks shipped with Trine (see `trine.embeddings.sources`), whose columns need
+        not be given.
       kind: `single` (one label), `multi` (several labels, joined by `separator`), `hierarchical`
         (several label columns, coarse to fine), `graded` (two texts and a score), `pairs` (two
         texts that belong together: translation, title and description, query and document).
@@ -98,6 +99,17 @@ class TaskConfig(Config):
     def labels(self) -> tuple[str, ...]:
         """The label columns, coarse to fine."""
         return (self.label,) if isinstance(self.label, str) else self.label
+
+    @model_validator(mode="before")
+    @classmethod
+    def _ready(cls, values: Any) -> Any:
+        # `source = "sample:..."` brings its own columns; what the recipe says goes before them.
+        source = values.get("source") if isinstance(values, dict) else None
+        if isinstance(source, str) and source.startswith("sample:"):
+            from trine.embeddings.sources import sample_settings
+
+            return {**sample_settings(source.removeprefix("sample:")), **values}
+        return values
 
     @model_validator(mode="after")
     def _check(self) -> Self:

@@ -25,9 +25,21 @@ from trine.embeddings.splits import drop_leaks_and_repeats, make_split, named_sp
 from trine.embeddings.table_files import read_table
 from trine.embeddings.tasks import Task
 
-__all__ = ["TaskFacts", "load_task", "load_tasks", "read_rows", "read_table"]
+__all__ = [
+    "LONG",
+    "TaskFacts",
+    "describe",
+    "label_rows",
+    "load_task",
+    "load_tasks",
+    "read_rows",
+    "read_table",
+]
 
 _LOG = logging.getLogger(__name__)
+
+LONG = 10_000
+"""Characters; a longer text is kept, and the tokenizer cuts most of it off."""
 
 
 @dataclass
@@ -41,7 +53,7 @@ class TaskFacts:
       repeats: training rows dropped as exact repeats.
       leaks: training rows dropped because their text is also in validation or test.
       test_leaks: rows of validation and test whose text training rows had.
-      long_texts: over 10,000 characters; the tokenizer will cut them.
+      long_texts: rows with a text over `LONG` characters; the tokenizer will cut them.
       single_labels: labels with one training row, which have no positive.
       unseen_labels: labels in validation or test only.
       splits: rows of each split.
@@ -94,7 +106,19 @@ def load_task(
     )
     frame = _limited(config, frame, Seeds(seed).child("task", config.name))
     task = Task(config, frame)
-    _describe(task, facts)
+    if config.role == "train" and not task.train.height:
+        raise DataError(
+            f"task {config.name!r} is to be trained on and has no training row",
+            hint='give it a split column with train rows, or role = "zero_shot"',
+        )
+    describe(task, facts)
+    for count, what in (
+        (facts.incomplete, "rows without text or label dropped"),
+        (facts.leaks, "training rows dropped, their text is in validation or test"),
+        (facts.repeats, "repeated training rows dropped"),
+    ):
+        if count:
+            _LOG.info("task %s: %d %s", task.name, count, what)
     return task, facts
 
 
@@ -249,30 +273,25 @@ def _limited(config: TaskConfig, frame: pl.DataFrame, seeds: Seeds) -> pl.DataFr
     return pl.concat([kept, frame.filter(pl.col("split") != "train")]).sort("row")
 
 
-def _describe(task: Task, facts: TaskFacts) -> None:
+def describe(task: Task, facts: TaskFacts) -> None:
+    """Fills in what the rows of a task say about it: splits, long texts, odd labels."""
     frame = task.frame
     facts.splits = {
         str(name): int(n) for name, n in frame["split"].value_counts().sort("split").iter_rows()
     }
-    facts.long_texts = frame.filter(pl.col("text").str.len_chars() > 10_000).height
-    if "labels" in frame.columns and task.kind != "pairs":
-        finest = (
-            frame if task.kind == "multi" else frame.with_columns(pl.col("labels").list.tail(1))
-        )
-        rows = finest.select("split", pl.col("labels").alias("label")).explode("label")
+    long = pl.any_horizontal(
+        pl.col(c).str.len_chars() > LONG for c in ("text", "pair") if c in frame.columns
+    )
+    facts.long_texts = frame.filter(long).height
+    if task.kind in ("single", "multi", "hierarchical") and "train" in facts.splits:
+        rows = label_rows(task)
         counts = rows.filter(pl.col("split") == "train")["label"].value_counts()
         facts.single_labels = sorted(counts.filter(pl.col("count") == 1)["label"].to_list())
         seen = set(counts["label"].to_list())
         facts.unseen_labels = sorted(set(rows["label"].to_list()) - seen)
-    if task.config.role == "train" and not task.train.height:
-        raise DataError(
-            f"task {task.name!r} is to be trained on and has no training row",
-            hint='give it a split column with train rows, or role = "zero_shot"',
-        )
-    for count, what in (
-        (facts.incomplete, "rows without text or label dropped"),
-        (facts.leaks, "training rows dropped, their text is in validation or test"),
-        (facts.repeats, "repeated training rows dropped"),
-    ):
-        if count:
-            _LOG.info("task %s: %d %s", task.name, count, what)
+
+
+def label_rows(task: Task) -> pl.DataFrame:
+    """Columns `split` and `label`: a row for each label of a text, of several levels the finest."""
+    labels = pl.col("labels") if task.kind == "multi" else pl.col("labels").list.tail(1)
+    return task.frame.select("split", labels.alias("label")).explode("label")

@@ -26,7 +26,7 @@ from trine.core.errors import UsageError
 from trine.embeddings.config import TaskConfig
 from trine.embeddings.table_files import read_table
 
-__all__ = ["SAMPLES", "read_source", "sample_task"]
+__all__ = ["SAMPLES", "read_source", "sample_settings", "sample_task"]
 
 _CC0 = "CC0 1.0"
 _WRITTEN = "sample posts written for Trine"
@@ -57,10 +57,19 @@ def sample_task(name: str, **changes: object) -> TaskConfig:
     Raises:
       UsageError: a sample that is not shipped.
     """
+    values: dict[str, Any] = {"name": name, "source": f"sample:{name}"}
+    return TaskConfig.model_validate({**values, **sample_settings(name), **changes})
+
+
+def sample_settings(name: str) -> Mapping[str, Any]:
+    """What a task of a sample says about its columns, licence and origin.
+
+    Raises:
+      UsageError: a sample that is not shipped.
+    """
     if name not in SAMPLES:
         raise UsageError.unknown("sample", name, list(SAMPLES))
-    values: dict[str, Any] = {"name": name, "source": f"sample:{name}", **SAMPLES[name][1]}
-    return TaskConfig.model_validate({**values, **changes})
+    return SAMPLES[name][1]
 
 
 def _shipped(name: str) -> pl.DataFrame:

@@ -23,6 +23,7 @@ __all__ = [
     "named_split",
     "normalised",
     "row_key",
+    "text_key",
 ]
 
 # What a split column may say, and what it means.
@@ -45,15 +46,16 @@ def normalised(column: str) -> pl.Expr:
     return pl.col(column).str.to_lowercase().str.replace_all(_SIGNS, " ").str.strip_chars()
 
 
-def _text_key(column: str) -> pl.Expr:
+def text_key(column: str) -> pl.Expr:
+    """What makes two texts the same: `normalised`, or the text itself if it is signs only."""
     key = normalised(column)
     return pl.when(key == "").then(pl.col(column)).otherwise(key)
 
 
-def row_key(frame: pl.DataFrame, *, language: bool = True) -> pl.Expr:
-    """What makes two rows of a task the same text (or the same two texts), in the same language."""
-    parts = [_text_key(name) for name in ("text", "pair") if name in frame.columns]
-    return pl.concat_str(*([pl.col("language")] if language else []), *parts, separator="\t")
+def row_key(frame: pl.DataFrame) -> pl.Expr:
+    """What makes two rows of a task the same text (or the same two texts), in one language."""
+    parts = [text_key(name) for name in ("text", "pair") if name in frame.columns]
+    return pl.concat_str("language", *parts, separator="\t")
 
 
 def named_split(config: TaskConfig, frame: pl.DataFrame) -> pl.DataFrame:
@@ -82,9 +84,9 @@ def make_split(config: TaskConfig, frame: pl.DataFrame, seeds: Seeds) -> pl.Data
     # Strata: of several label columns the finest, so that every label can be on both sides.
     finest = pl.col("labels").list.last() if "labels" in frame.columns else pl.lit("")
     if config.kind == "pairs":
-        unit, stratum = pl.coalesce(finest, _text_key("text")), pl.lit("")
+        unit, stratum = pl.coalesce(finest, text_key("text")), pl.lit("")
     else:
-        unit, stratum = _text_key("text"), finest.fill_null("")
+        unit, stratum = text_key("text"), finest.fill_null("")
     keyed = frame.with_columns(unit.alias("unit"), stratum.alias("stratum"))
     units = keyed.group_by("unit", maintain_order=True).agg(pl.col("stratum").first())
     order = seeds.generator("split").permutation(units.height)
