@@ -20,6 +20,7 @@ from trine.core.errors import DataError, UsageError
 from trine.core.seeding import Seeds
 from trine.embeddings.bases import Base, resolve_base
 from trine.embeddings.config import HeadConfig, ModelConfig
+from trine.embeddings.frozen_layers import forget_frozen_layers, hush
 from trine.embeddings.head import start_head
 from trine.embeddings.inference import Encoder, first_module
 from trine.embeddings.tasks import Task
@@ -170,6 +171,7 @@ def cut(model: SentenceTransformer, width: int) -> SentenceTransformer:
         limit = head.out_features if head is not None else "a model with a head"
         raise UsageError(f"width {width}", accepted=f"1 to {limit}" if head is not None else limit)
     small = copy.deepcopy(model)
+    forget_frozen_layers(small)
     for name, module in list(small._modules.items()):
         if isinstance(module, Dense) and module is head_of(small):
             new = Dense(head.in_features, width, bias=True, activation_function=torch.nn.Identity())
@@ -222,6 +224,7 @@ def freeze(model: SentenceTransformer, config: ModelConfig) -> int:
         ]:
             for parameter in module.parameters():
                 parameter.requires_grad_(False)
+            hush([module])
     return sum(p.numel() for p in model.parameters() if p.requires_grad)
 
 
@@ -240,5 +243,6 @@ def average_with(model: SentenceTransformer, start: dict[str, Any], weight: floa
 
     with torch.no_grad():
         for name, value in first_module(model).auto_model.state_dict().items():
-            if value.is_floating_point():
+            # Of an adapter's product B A only B, which starts at zero, is scaled: the average.
+            if value.is_floating_point() and "lora_A" not in name:
                 value.mul_(weight).add_(start[name].to(value.device), alpha=1 - weight)

@@ -1,0 +1,80 @@
+"""A recipe's model before its first step, and after its last."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+from trine.core.errors import UsageError
+from trine.core.seeding import Seeds
+from trine.embeddings.adapters import add_adapters, merge_adapters
+from trine.embeddings.config import ModelConfig, Recipe
+from trine.embeddings.encoder import add_head, freeze, load_base
+from trine.embeddings.frozen_layers import cache_frozen_layers, forget_frozen_layers
+from trine.embeddings.tasks import Task
+from trine.embeddings.vocabulary import prune_vocabulary
+
+if TYPE_CHECKING:
+    from sentence_transformers import SentenceTransformer
+
+    from trine.embeddings.bases import Base
+
+__all__ = ["all_texts", "build_encoder", "finish"]
+
+_LOG = logging.getLogger(__name__)
+
+
+def build_encoder(
+    recipe: Recipe, tasks: Sequence[Task], seeds: Seeds, *, device: str = "cpu"
+) -> tuple[SentenceTransformer, Base]:
+    """The base as the recipe wants it: pruned, with a head, frozen parts, adapters and the cache.
+
+    The model is at full width (`trine.embeddings.encoder.cut` gives the recipe's dimension), and is
+    ready to be trained; `finish` it afterwards.
+
+    Args:
+      recipe: its `model`, `head` and `dimension` count.
+      tasks: the head starts from their training texts; pruning keeps the tokens of all texts.
+      seeds: of the choice of texts, of a random head and of adapters.
+      device: of the model.
+
+    Raises:
+      UsageError, DataError: a base that cannot be had, or a dimension above its width.
+    """
+    config = recipe.model
+    model, base = load_base(config, device=device)
+    width = model.get_embedding_dimension()
+    if width is not None and recipe.dimension > width:
+        raise UsageError(
+            f"dimension {recipe.dimension}", accepted=f"2 to {width}, the width of {base.name}"
+        )
+    if config.prune_vocabulary:
+        _LOG.info("%s", prune_vocabulary(model, all_texts(tasks)))
+    model = add_head(model, tasks, recipe.head, seeds.child("head"))
+    freeze(model, config)
+    if config.lora_rank:
+        add_adapters(model, config.lora_rank, seeds, first_layer=config.freeze_layers)
+    if _lower_is_fixed(config):
+        cache_frozen_layers(model, config.freeze_layers)
+    return model, base
+
+
+def _lower_is_fixed(config: ModelConfig) -> bool:
+    return config.freeze_layers > 0  # which freezes the embeddings too
+
+
+def all_texts(tasks: Sequence[Task]) -> Iterator[str]:
+    """Both texts of every row of every task, behind the task's own prefix where it has one."""
+    for task in tasks:
+        prefix = task.config.prefix or ""
+        for column in ("text", "pair"):
+            if column in task.frame.columns:
+                yield from (prefix + text for text in task.frame[column].drop_nulls())
+
+
+def finish(model: SentenceTransformer) -> SentenceTransformer:
+    """The same model, trained: adapters merged, the cache off, in evaluation."""
+    forget_frozen_layers(model)
+    merge_adapters(model)
+    return model.eval()
