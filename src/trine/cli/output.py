@@ -94,7 +94,7 @@ def say(message: str) -> None:
 
 
 def say_table(table: "Table") -> None:
-    """A table as talk, on stderr: for findings beside a result on stdout; nothing with `--quiet`."""
+    """A table as talk on stderr, beside a result on stdout; nothing with `--quiet`."""
     from trine.core.tables import to_terminal
 
     if not _settings.get().quiet:
