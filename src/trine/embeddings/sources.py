@@ -14,6 +14,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
 from importlib import resources
 from pathlib import Path
@@ -36,15 +37,22 @@ def read_source(source: str, base: Path) -> pl.DataFrame:
     """The rows of a source.
 
     Args:
-      source: a path, relative to `base` if it is relative, or `sample:NAME`.
+      source: a path, relative to `base` if it is relative, `$NAME` standing for an environment
+        variable; or `sample:NAME`.
       base: a directory.
 
     Raises:
-      UsageError: a sample that is not shipped.
+      UsageError: a sample that is not shipped, or a variable that is not set.
       DataError: a file that cannot be read.
     """
     if not source.startswith("sample:"):
-        return read_table(base / Path(source).expanduser())
+        place = os.path.expandvars(source)
+        if "$" in place:
+            raise UsageError(
+                f"source {source!r} names an environment variable that is not set",
+                hint=f"set it, e.g.: export {place[place.index('$') + 1 :].split('/')[0]}=/path",
+            )
+        return read_table(base / Path(place).expanduser())
     name = source.removeprefix("sample:")
     if name not in SAMPLES:
         raise UsageError.unknown("sample", name, list(SAMPLES))
