@@ -1,0 +1,478 @@
+"""Tables to tasks: formats, columns, splits, leaks, and what is wrong with real files."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import os
+import re
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from trine.core.errors import ConfigError, DataError
+from trine.core.seeding import Seeds
+from trine.embeddings.config import Recipe, TaskConfig, load_recipe
+from trine.embeddings.languages import is_language
+from trine.embeddings.loading import LONG, TaskFacts, load_task, load_tasks, read_table
+from trine.embeddings.splits import drop_leaks_and_repeats, make_split, normalised
+from trine.embeddings.tasks import Task
+
+ROWS = [
+    ("train", "My card has not arrived.", "card", "en"),
+    ("train", "Où est ma carte ?", "card", "fr"),
+    ("train", "Please close my account", "account", "en"),
+    ("train", "Fermez, mon compte", "account", "fr"),
+    ("test", "Is the card on its way?", "card", "en"),
+    ("test", "Je ferme mon compte", "account", "fr"),
+]
+COLUMNS = ["split", "text", "label", "lang"]
+
+
+def task_of(
+    folder: Path, rows: list[tuple[Any, ...]], columns: list[str], **options: Any
+) -> tuple[Task, TaskFacts]:
+    """Writes a CSV file and loads it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    frame = pl.DataFrame(rows, schema=columns, orient="row", infer_schema_length=None)
+    frame.write_csv(folder / "table.csv")
+    drop = options.pop("drop_leaks", True)
+    return load_task(config_of(**options), folder, drop_leaks=drop)
+
+
+def config_of(**options: Any) -> TaskConfig:
+    return TaskConfig.model_validate({"name": "cards", "source": "table.csv", **options})
+
+
+def refusal(folder: Path, **options: Any) -> str:
+    with pytest.raises(DataError) as caught:
+        load_task(config_of(**options), folder)
+    return str(caught.value)
+
+
+# ---- formats -------------------------------------------------------------------------------
+
+
+def test_every_format_gives_the_same_task(tmp_path: Path) -> None:
+    frame = pl.DataFrame(ROWS, schema=COLUMNS, orient="row")
+    frame.write_csv(tmp_path / "a.csv")
+    frame.write_csv(tmp_path / "a.tsv", separator="\t")
+    frame.write_ndjson(tmp_path / "a.jsonl")
+    frame.write_parquet(tmp_path / "a.parquet")
+    for name in ("a.csv", "a.tsv", "a.jsonl", "a.parquet"):
+        (tmp_path / f"{name}.gz").write_bytes(gzip.compress((tmp_path / name).read_bytes()))
+    (tmp_path / "mark.csv").write_bytes(b"\xef\xbb\xbf" + (tmp_path / "a.csv").read_bytes())
+    names = [path.name for path in sorted(tmp_path.iterdir())]
+    assert len(names) == 9
+    made = [
+        load_task(config_of(source=name, split="split", language="lang"), tmp_path)[0].frame
+        for name in names
+    ]
+    for other in made[1:]:
+        assert other.equals(made[0])
+    assert made[0]["text"].to_list() == [row[1] for row in ROWS]
+    assert made[0]["labels"].to_list() == [[row[2]] for row in ROWS]
+
+
+def test_quoted_commas_and_line_breaks_in_csv_stay_in_the_text(tmp_path: Path) -> None:
+    (tmp_path / "table.csv").write_text('text,label\n"one, ""two""\nthree",a\nfour,a\n')
+    task, _ = load_task(config_of(), tmp_path)
+    assert task.frame["text"].to_list() == ['one, "two"\nthree', "four"]
+
+
+def test_invalid_utf8_names_file_and_line(tmp_path: Path) -> None:
+    (tmp_path / "table.csv").write_bytes("text,label\nfine,a\ncafé,b\n".encode("latin-1"))
+    message = refusal(tmp_path)
+    assert "table.csv, line 3: not UTF-8 (byte 0xe9)" in message
+    assert "iconv" in message
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "expected"),
+    [
+        ("table.csv", b"", "is empty"),
+        ("table.csv", b"text,label\n", "has no rows"),
+        ("table.csv", b"text,label\na,b,c,d\n", "cannot be read as a table"),
+        ("table.csv.gz", b"text,label\na,b\n", "cannot read"),
+        ("table.csv.gz", gzip.compress(b"text,label\na,b\n" * 99)[:-12], "is the file whole?"),
+        ("table.parquet", b"PAR1 and nothing", "cannot be read as a table"),
+        ("table.xlsx", b"PK", "table.xlsx is no table; accepted: .csv"),
+        ("table.jsonl", b'{"text": "a", "label": "b"}\n{"text": \n', "line 2: not JSON"),
+        ("table.jsonl", b'{"text": "a", "score": NaN}\n', "line 1: not JSON (NaN"),
+        ("table.jsonl", b'{"text": "a", "label": "b"}\n["a", "b"]\n', "line 2"),
+    ],
+)
+def test_a_broken_file_is_refused_in_one_line(
+    tmp_path: Path, name: str, content: bytes, expected: str
+) -> None:
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(DataError) as caught:
+        read_table(tmp_path / name)
+    assert expected in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_missing_file_names_the_tables_that_are_there(tmp_path: Path) -> None:
+    (tmp_path / "other.csv").write_text("text,label\na,b\n")
+    message = refusal(tmp_path)
+    assert "table.csv" in message
+    assert "tables there: other.csv" in message
+
+
+# ---- columns -------------------------------------------------------------------------------
+
+
+def test_a_missing_column_names_the_ones_there(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError) as caught:
+        task_of(tmp_path, ROWS, ["split", "text", "labels", "lang"], split="split")
+    message = str(caught.value)
+    assert "'cards': table.csv has no column 'label'" in message
+    assert "accepted: split, text, labels, lang" in message
+    assert "did you mean 'labels'?" in message
+
+
+def test_columns_of_records_are_refused(tmp_path: Path) -> None:
+    frame = pl.DataFrame({"text": [{"a": 1}, {"a": 2}], "label": ["x", "y"]})
+    frame.write_parquet(tmp_path / "table.parquet")
+    message = refusal(tmp_path, source="table.parquet")
+    assert "column 'text' of table.parquet holds lists or records" in message
+
+
+@pytest.mark.parametrize("blank", ["", "  ", "NaN", None])
+def test_rows_without_text_or_label_are_dropped_and_counted(
+    tmp_path: Path, blank: str | None
+) -> None:
+    rows = [("one", "a"), (blank, "a"), ("two", blank), ("three", "b")]
+    task, facts = task_of(tmp_path, rows, ["text", "label"])
+    assert task.frame["text"].to_list() == ["one", "three"]
+    assert (facts.rows, facts.incomplete) == (4, 2)
+    assert task.frame["row"].to_list() == [0, 3]
+
+
+def test_nan_scores_and_labels_of_a_typed_table_are_dropped(tmp_path: Path) -> None:
+    nan = float("nan")
+    frame = pl.DataFrame(
+        {"text": list("abcd"), "pair": list("wxyz"), "score": [1.0, nan, None, 2.0]}
+    )
+    frame.write_parquet(tmp_path / "table.parquet")
+    task, facts = load_task(config_of(source="table.parquet", kind="graded", pair="pair"), tmp_path)
+    assert task.frame["score"].to_list() == [1.0, 2.0]
+    assert facts.incomplete == 2
+    _, facts = load_task(config_of(source="table.parquet", label="score"), tmp_path)
+    assert facts.incomplete == 2
+
+
+def test_no_usable_row_is_an_error_with_advice(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"no usable row of 2 in table.csv; check its columns"):
+        task_of(tmp_path, [("", "a"), ("x", "")], ["text", "label"])
+
+
+def test_several_labels_from_texts_and_from_lists(tmp_path: Path) -> None:
+    rows = [("one", "a| b |"), ("two", "b"), ("three", "a|a")]
+    task, _ = task_of(tmp_path, rows, ["text", "label"], kind="multi")
+    assert task.frame["labels"].to_list() == [["a", "b"], ["b"], ["a"]]
+    lists = {"text": ["one", "two", "three"], "label": [["a", "b"], ["b"], ["a", "a"]]}
+    pl.DataFrame(lists).write_parquet(tmp_path / "table.parquet")
+    same, _ = load_task(config_of(source="table.parquet", kind="multi"), tmp_path)
+    assert same.frame.equals(task.frame)
+
+
+def test_levels_of_a_hierarchy_keep_their_order(tmp_path: Path) -> None:
+    rows = [("one", "fine1", "coarse"), ("two", "fine2", "coarse")]
+    columns = ["text", "fine", "coarse"]
+    task, _ = task_of(tmp_path, rows, columns, kind="hierarchical", label=("coarse", "fine"))
+    assert task.frame["labels"].to_list() == [["coarse", "fine1"], ["coarse", "fine2"]]
+
+
+def test_pairs_have_a_group_only_where_one_is_given(tmp_path: Path) -> None:
+    rows = [("dog", "chien", "1"), ("cat", "chat", None), ("hound", "chien", "1")]
+    columns = ["en", "fr", "id"]
+    task, _ = task_of(tmp_path, rows, columns, kind="pairs", text="en", pair="fr", label="id")
+    assert task.frame["labels"].to_list() == [["1"], [], ["1"]]
+    task, _ = task_of(tmp_path, rows, columns, kind="pairs", text="en", pair="fr")
+    assert task.frame["labels"].to_list() == [[], [], []]
+
+
+def test_labels_can_be_left_out(tmp_path: Path) -> None:
+    task, facts = task_of(tmp_path, ROWS, COLUMNS, split="split", drop_labels=("account",))
+    assert set(task.frame["labels"].explode()) == {"card"}
+    assert (facts.rows, facts.incomplete) == (6, 0)
+
+
+# ---- languages -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("code", ["en", "pt-BR", "zh-Hans", "arb_Arab", "eng", "sr_Cyrl_RS"])
+def test_codes_with_script_and_region_are_languages(code: str) -> None:
+    assert is_language(code)
+
+
+@pytest.mark.parametrize("code", ["", "e", "xx", "english", "en-", "zh-Hans-", "12", "klingon"])
+def test_other_words_are_no_languages(code: str) -> None:
+    assert not is_language(code)
+
+
+def test_an_unknown_language_code_is_named(tmp_path: Path) -> None:
+    rows = [*ROWS, ("train", "Hallo", "card", "xq")]
+    with pytest.raises(DataError) as caught:
+        task_of(tmp_path, rows, COLUMNS, split="split", language="lang")
+    assert "task 'cards': unknown language code 'xq'" in str(caught.value)
+    assert "zh-Hans, arb_Arab" in str(caught.value)
+
+
+def test_english_names_capitals_and_blanks_become_codes(tmp_path: Path) -> None:
+    languages = ["English", "FR", "", "arb_Arab"]
+    rows = [(f"text {i}", "a", language) for i, language in enumerate(languages)]
+    task, _ = task_of(
+        tmp_path, rows, ["text", "label", "lang"], language="lang", default_language="de"
+    )
+    assert task.frame["language"].to_list() == ["en", "fr", "de", "arb_Arab"]
+
+
+@pytest.mark.parametrize("option", ["languages", "held_out_languages"])
+def test_a_chosen_language_must_be_there(tmp_path: Path, option: str) -> None:
+    with pytest.raises(ConfigError, match=rf"{option} names 'de', .* accepted: en, fr"):
+        task_of(tmp_path, ROWS, COLUMNS, split="split", language="lang", **{option: ("de",)})
+
+
+def test_held_out_languages_are_scored_and_never_trained_on(tmp_path: Path) -> None:
+    task, _ = task_of(
+        tmp_path, ROWS, COLUMNS, split="split", language="lang", held_out_languages=("fr",)
+    )
+    assert set(task.train["language"]) == {"en"}
+    assert set(task.rows("test")["language"]) == {"en", "fr"}
+
+
+# ---- splits --------------------------------------------------------------------------------
+
+
+def test_the_usual_names_of_splits_are_understood(tmp_path: Path) -> None:
+    names = ["Train", "training", "dev", "devel", "valid", " TEST "]
+    rows = [(name, f"text {i}", "a") for i, name in enumerate(names)]
+    task, _ = task_of(tmp_path, rows, ["split", "text", "label"], split="split")
+    expected = ["train", "train", "validation", "validation", "validation", "test"]
+    assert task.frame["split"].to_list() == expected
+
+
+def test_an_unknown_split_is_named_with_a_way_out(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"split 'all' in column 'split'; .*a split is made"):
+        task_of(tmp_path, [("all", "x", "a")], ["split", "text", "label"], split="split")
+
+
+def test_a_task_to_train_needs_a_training_row(tmp_path: Path) -> None:
+    rows = [("test", "one", "a"), ("test", "two", "b")]
+    columns = ["split", "text", "label"]
+    with pytest.raises(DataError, match=r"no training row; .*role = \"zero_shot\""):
+        task_of(tmp_path, rows, columns, split="split")
+    task, facts = task_of(tmp_path, rows, columns, split="split", role="zero_shot")
+    assert task.frame.height == 2
+    assert facts.unseen_labels == []  # nothing was to be learnt
+
+
+TEXTS = st.text(alphabet="aB c.!é😀٣", min_size=1, max_size=4).filter(lambda t: t.strip() != "")
+
+
+@settings(max_examples=60)
+@given(st.lists(st.tuples(TEXTS, st.sampled_from("xyz")), min_size=1, max_size=40), st.integers(0))
+def test_a_made_split_keeps_equal_texts_together_and_every_label_in_train(
+    rows: list[tuple[str, str]], seed: int
+) -> None:
+    frame = frame_of(rows)
+    made = make_split(config_of(), frame, Seeds(seed % 1000))
+    assert made.drop("split").equals(frame.drop("split"))
+    sides: dict[str, set[str]] = {}
+    for text, split in made.select("text", "split").iter_rows():
+        sides.setdefault(plain_key(text), set()).add(split)
+    assert all(len(side) == 1 for side in sides.values())
+    assert made.equals(make_split(config_of(), frame, Seeds(seed % 1000)))
+
+
+def test_a_made_split_takes_its_share_of_every_label(tmp_path: Path) -> None:
+    rows = [(f"text {i}", "large" if i % 10 else "small") for i in range(500)]
+    rows.append(("alone", "single"))
+    task, facts = task_of(tmp_path, rows, ["text", "label"], test_share=0.2)
+    counts = task.rows("test")["labels"].explode().value_counts().rows()
+    assert sorted(counts) == [("large", 90), ("small", 10)]
+    assert facts.single_labels == ["single"]
+    other = load_task(config_of(test_share=0.2), tmp_path, seed=1)[0]
+    assert not other.frame["split"].equals(task.frame["split"])
+
+
+def test_pairs_of_a_group_stay_on_one_side(tmp_path: Path) -> None:
+    rows = [(f"query {i} {j}", f"post {i}", str(i)) for i in range(50) for j in range(2)]
+    columns = ["query", "post", "id"]
+    options = {"kind": "pairs", "text": "query", "pair": "post", "label": "id"}
+    task, _ = task_of(tmp_path, rows, columns, **options)
+    train, test = (set(task.rows(split)["pair"]) for split in ("train", "test"))
+    assert len(test) == 10
+    assert not train & test
+
+
+# ---- leaks and repeats ---------------------------------------------------------------------
+
+
+def plain_key(text: str) -> str:
+    """The comparison written another way: Python's own idea of a word sign, here without marks."""
+    words = " ".join(re.sub(r"[\W_]+", " ", text.lower()).split())
+    return words or text
+
+
+def frame_of(rows: list[tuple[str, str]], splits: list[str] | None = None) -> pl.DataFrame:
+    return pl.DataFrame(
+        {
+            "row": pl.Series(range(len(rows)), dtype=pl.UInt32),
+            "split": splits or [""] * len(rows),
+            "language": ["en"] * len(rows),
+            "text": [text.strip() for text, _ in rows],
+            "labels": [[label] for _, label in rows],
+        }
+    )
+
+
+@settings(max_examples=100)
+@given(
+    st.lists(
+        st.tuples(TEXTS, st.sampled_from("xy"), st.sampled_from(["train", "validation", "test"])),
+        min_size=1,
+        max_size=30,
+    )
+)
+def test_leaks_and_repeats_are_those_of_an_obvious_loop(rows: list[tuple[str, str, str]]) -> None:
+    frame = frame_of([(text, label) for text, label, _ in rows], [split for *_, split in rows])
+    kept, leaks, test_leaks, repeats = drop_leaks_and_repeats(frame)
+
+    scored = {plain_key(t.strip()) for t, _, split in rows if split != "train"}
+    trained = {plain_key(t.strip()) for t, _, split in rows if split == "train"}
+    expected, seen = [], set()
+    leaked = repeated = 0
+    for number, (text, label, split) in enumerate(rows):
+        key = plain_key(text.strip())
+        if split != "train":
+            expected.append(number)
+        elif key in scored:
+            leaked += 1
+        elif (key, label) in seen:
+            repeated += 1
+        else:
+            seen.add((key, label))
+            expected.append(number)
+    assert kept["row"].to_list() == expected
+    assert (leaks, repeats) == (leaked, repeated)
+    assert test_leaks == sum(s != "train" and plain_key(t.strip()) in trained for t, _, s in rows)
+
+
+def test_leaks_stay_if_asked_for(tmp_path: Path) -> None:
+    rows = [("train", "Hello, you!", "a"), ("train", "other", "a"), ("test", "hello you", "a")]
+    columns = ["split", "text", "label"]
+    _, facts = task_of(tmp_path, rows, columns, split="split")
+    assert (facts.leaks, facts.test_leaks, facts.splits) == (1, 1, {"train": 1, "test": 1})
+    _, facts = task_of(tmp_path, rows, columns, split="split", drop_leaks=False)
+    assert (facts.leaks, facts.test_leaks, facts.splits) == (0, 1, {"train": 2, "test": 1})
+
+
+def test_a_text_in_another_language_or_with_another_pair_is_no_leak(tmp_path: Path) -> None:
+    rows = [("train", "chat", "a", "fr"), ("test", "chat", "a", "en")]
+    _, facts = task_of(tmp_path, rows, COLUMNS, split="split", language="lang")
+    assert facts.leaks == 0
+    pairs = [("train", "chat", "cat"), ("train", "Chat.", "CAT"), ("test", "chat", "talk")]
+    options = {"kind": "pairs", "pair": "pair", "split": "split"}
+    _, facts = task_of(tmp_path, pairs, ["split", "text", "pair"], **options)
+    assert (facts.leaks, facts.repeats) == (0, 1)
+
+
+def test_texts_of_signs_only_are_compared_as_they_are(tmp_path: Path) -> None:
+    rows = [("train", "😀", "a"), ("train", "?!", "a"), ("test", "😜", "a"), ("test", "?!", "a")]
+    task, facts = task_of(tmp_path, rows, ["split", "text", "label"], split="split")
+    assert facts.leaks == 1
+    assert task.train["text"].to_list() == ["😀"]
+
+
+def test_a_variation_selector_makes_no_other_text() -> None:
+    hearts = pl.DataFrame({"text": ["Thanks ❤\ufe0f", "thanks ❤", "Thanks!"]})
+    assert hearts.select(normalised("text"))["text"].to_list() == ["thanks"] * 3
+
+
+# ---- odd rows ------------------------------------------------------------------------------
+
+
+def test_odd_labels_are_named(tmp_path: Path) -> None:
+    rows = [*ROWS, ("train", "What?", "only", "en"), ("test", "Never seen", "new", "en")]
+    _, facts = task_of(tmp_path, rows, COLUMNS, split="split")
+    assert facts.single_labels == ["only"]
+    assert facts.unseen_labels == ["new"]
+
+
+def test_a_text_of_100_kb_is_kept_and_counted(tmp_path: Path) -> None:
+    long = "word " * 20_000
+    rows = [("train", long, "a"), ("train", "short", "a"), ("test", "x" * LONG, "a")]
+    task, facts = task_of(tmp_path, rows, ["split", "text", "label"], split="split")
+    assert task.frame["text"][0] == long.strip()
+    assert facts.long_texts == 1
+
+
+def test_max_rows_limits_training_rows_only(tmp_path: Path) -> None:
+    rows = [("train" if i < 80 else "test", f"text {i}", "a") for i in range(100)]
+    options = {"split": "split", "max_rows": 10}
+    task, _ = task_of(tmp_path, rows, ["split", "text", "label"], **options)
+    assert (task.train.height, task.rows("test").height) == (10, 20)
+    again, _ = load_task(config_of(**options), tmp_path)
+    assert again.frame.equals(task.frame)
+
+
+def test_two_tasks_of_one_name_are_refused_before_anything_is_read(tmp_path: Path) -> None:
+    recipe = tmp_path / "recipe.toml"
+    recipe.write_text('[[tasks]]\nname = "a"\nsource = "x.csv"\n' * 2)
+    with pytest.raises(ConfigError, match=r"two tasks are called 'a'; every task needs its own"):
+        load_recipe(recipe)
+
+
+def test_sources_are_relative_to_the_recipe(tmp_path: Path, monkeypatch: Any) -> None:
+    task_of(tmp_path / "deep", ROWS, COLUMNS)
+    (tmp_path / "deep" / "recipe.toml").write_text('[[tasks]]\nname = "a"\nsource = "table.csv"\n')
+    monkeypatch.chdir(tmp_path)
+    recipe, base = load_recipe(Path("deep/recipe.toml"))
+    tasks, facts = load_tasks(recipe, base)
+    assert [task.name for task in tasks] == ["a"]
+    assert facts[0].rows == len(ROWS)
+
+
+def test_a_task_does_not_depend_on_its_neighbours(tmp_path: Path) -> None:
+    task_of(tmp_path, ROWS, COLUMNS)
+    both = Recipe(tasks=(config_of(name="a"), config_of(name="b")))
+    alone = Recipe(tasks=(config_of(name="b"),))
+    assert load_tasks(both, tmp_path)[0][1].frame.equals(load_tasks(alone, tmp_path)[0][0].frame)
+
+
+# ---- real files ----------------------------------------------------------------------------
+
+TEXT_DATA = Path(os.environ.get("TRINE_DATA", "")) / "text"
+
+
+@pytest.mark.data
+@pytest.mark.skipif(not TEXT_DATA.is_dir(), reason="needs $TRINE_DATA/text")
+@pytest.mark.parametrize(
+    ("name", "rows"),
+    # "Cautions" in the README of the data: test rows whose text is in train, after lower-casing
+    # and dropping punctuation.
+    [
+        ("banking77", 25), ("clinc150", 19), ("goemotions", 109), ("stackoverflow_tags", 8),
+        ("tweet_sentiment_ml", 25), ("slurp", 0), ("hwu64", 0), ("sib200", 0),
+    ],
+)  # fmt: skip
+def test_overlap_of_real_files_is_the_published_one(name: str, rows: int) -> None:
+    table = read_table(TEXT_DATA / f"{name}.csv.gz").with_columns(normalised("text").alias("key"))
+    train = table.filter(pl.col("split") == "train")["key"].unique()
+    test = table.filter(pl.col("split") == "test")
+    assert test.filter(pl.col("key").is_in(train.implode())).height == rows
+
+
+def test_json_lines_may_miss_a_key(tmp_path: Path) -> None:
+    lines = [{"text": "one", "label": "a"}, {"text": "two"}, {"text": "three", "label": "b"}]
+    (tmp_path / "table.jsonl").write_text("\n".join(json.dumps(line) for line in lines))
+    task, facts = load_task(config_of(source="table.jsonl"), tmp_path)
+    assert task.frame["text"].to_list() == ["one", "three"]
+    assert facts.incomplete == 1
