@@ -489,14 +489,17 @@ def test_the_teacher_is_the_encoder_without_head_and_embeds_a_text_once(tmp_path
     assert len(teacher) == len({*MIXED, *OTHER})
     alone = SentenceTransformer(modules=list(model)[:3], device="cpu")
     expected = torch.from_numpy(alone.encode([*MIXED, *OTHER]))[packed.order]
-    torch.testing.assert_close(before, expected, rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(before, expected, rtol=1e-3, atol=1e-4)  # half precision
     with torch.no_grad():
         for parameter in model.parameters():
             if parameter.requires_grad:
                 parameter.add_(1.0)
     torch.testing.assert_close(teacher.embed(packed), before)
+    other = Teacher(model)
+    other.load(teacher.state())
+    assert torch.equal(other.embed(packed), before)
     teacher._known.clear()  # the copy itself did not change either
-    torch.testing.assert_close(teacher.embed(packed), before, rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(teacher.embed(packed), before, rtol=1e-3, atol=1e-4)
     frozen = next(model[0].model.embeddings.parameters())
     base: Any = teacher._base
     copy = next(base[0].model.embeddings.parameters())

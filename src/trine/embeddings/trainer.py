@@ -5,9 +5,9 @@ yields k batches of k tasks in a row, and the loss of each is declared as scaled
 the trainer does not divide it by k: the gradient of a step is the sum over its tasks, as in the
 paper's "whole model is updated once per iteration".
 
-A checkpoint holds the trained weights (safetensors), the trainer's state (JSON) and the optimiser's
-(written by torch, read with `weights_only`), and last of all a mark that it is whole. Frozen
-weights are not in it: they are the base's.
+A checkpoint holds the trained weights and the base's vectors (safetensors), the trainer's state
+(JSON) and the optimiser's (written by torch, read with `weights_only`), and last of all a mark that
+it is whole. Frozen weights are not in it: they are the base's.
 """
 
 from __future__ import annotations
@@ -36,12 +36,13 @@ if TYPE_CHECKING:
     import numpy as np
     from sentence_transformers import SentenceTransformer, SentenceTransformerTrainingArguments
 
-    from trine.embeddings.losses import TaskLoss
+    from trine.embeddings.losses import TaskLoss, Teacher
     from trine.embeddings.training_rows import TrainingRows
 
 __all__ = ["Plan", "TaskTrainer", "drop_broken", "last_checkpoint"]
 
 WEIGHTS = "trained.safetensors"
+TEACHER = "teacher.safetensors"
 WHOLE = "whole.json"
 
 
@@ -188,12 +189,22 @@ class TaskTrainer(SentenceTransformerTrainer):
         folder.mkdir(parents=True, exist_ok=True)
         weights = {n: w.detach().cpu().contiguous() for n, w in self.trained_weights().items()}
         save_file(weights, folder / WEIGHTS)
+        if (teacher := self._teacher) is not None:
+            save_file(teacher.state(), folder / TEACHER)
+
+    @property
+    def _teacher(self) -> Teacher | None:
+        return next(
+            (loss.teacher for loss in self._losses.values() if loss.teacher is not None), None
+        )
 
     def _load_from_checkpoint(self, checkpoint_path: str, *args: Any, **kwargs: Any) -> None:
         path = Path(checkpoint_path) / WEIGHTS
         weights = self.trained_weights()
         try:
             stored = load_file(path)
+            if (teacher := self._teacher) is not None:
+                teacher.load(load_file(path.with_name(TEACHER)))
         except (OSError, SafetensorError) as error:
             raise DataError(f"cannot read {path} ({error})", hint="delete its directory") from error
         if {n: w.shape for n, w in stored.items()} != {n: w.shape for n, w in weights.items()}:

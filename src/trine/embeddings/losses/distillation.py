@@ -8,6 +8,7 @@ batch, of KL(base || model) between the two softmax distributions over the other
 from __future__ import annotations
 
 import copy
+import itertools
 from typing import TYPE_CHECKING
 
 import torch
@@ -45,8 +46,9 @@ def similarity_divergence(embeddings: Tensor, base: Tensor, temperature: float) 
 class Teacher:
     """The base as it was before training; embeds every text once and remembers the vector.
 
-    Not a module: it has nothing to train or to save. Weights that are frozen in the model are
-    shared with it, not copied.
+    Not a module: it has nothing to train. Weights that are frozen in the model are shared with it,
+    not copied. What it remembers (half precision, 2 d bytes a text) belongs into a checkpoint: a
+    text embedded in another batch has other rounding errors, and a resumed run must not differ.
 
     Args:
       model: the model at its start; a linear head and what follows it is left out.
@@ -74,7 +76,26 @@ class Teacher:
         if missing:
             for i, vector in zip(missing, self._embed_rows(packed, missing), strict=True):
                 self._known[keys[i]] = vector
-        return torch.stack([self._known[key] for key in keys]).to(packed.order.device)
+        known = torch.stack([self._known[key] for key in keys])
+        return known.to(packed.order.device, torch.float32)
+
+    def state(self) -> dict[str, Tensor]:
+        """What it remembers, as tensors."""
+        vectors = list(self._known.values())
+        return {
+            "bytes": torch.frombuffer(bytearray(b"".join(self._known)), dtype=torch.uint8)
+            if self._known
+            else torch.zeros(0, dtype=torch.uint8),
+            "lengths": torch.tensor([len(key) for key in self._known], dtype=torch.int64),
+            "vectors": torch.stack(vectors) if vectors else torch.zeros(0, 0, dtype=torch.float16),
+        }
+
+    def load(self, state: dict[str, Tensor]) -> None:
+        """Remembers what `state` gave."""
+        whole = state["bytes"].numpy().tobytes()
+        ends = state["lengths"].cumsum(0).tolist()
+        keys = [whole[a:b] for a, b in itertools.pairwise([0, *ends])]
+        self._known = dict(zip(keys, state["vectors"], strict=True))
 
     def _embed_rows(self, packed: Packed, rows: list[int]) -> Tensor:
         whole = piece(packed, 0, len(packed.order))
@@ -87,7 +108,7 @@ class Teacher:
         }
         part = Packed(features, packed.lengths[chosen], chosen, 1)
         vectors = embed(self._base, part)
-        return functional.normalize(vectors, dim=1).cpu()
+        return functional.normalize(vectors, dim=1).to(torch.float16).cpu()
 
 
 def _without_head(model: SentenceTransformer) -> Iterator[torch.nn.Module]:
