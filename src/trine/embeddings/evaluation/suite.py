@@ -43,7 +43,15 @@ from trine.embeddings.tasks import ScoreRow, Task
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
 
-__all__ = ["MAIN_METRIC", "encoder_of", "evaluate_model", "evaluate_vectors", "measures_of"]
+__all__ = [
+    "DRAWS",
+    "MAIN_METRIC",
+    "encoder_of",
+    "evaluate_model",
+    "evaluate_vectors",
+    "measures_of",
+    "texts_of",
+]
 
 _LOG = logging.getLogger(__name__)
 
@@ -176,6 +184,33 @@ def evaluate_vectors(
                 rows.extend(_means(rows, model_name, task))
             shown.advance(note=task.name)
     return rows
+
+
+def texts_of(
+    tasks: Iterable[Task],
+    *,
+    split: str = "test",
+    max_rows: int | None = None,
+    draws: int = DRAWS,
+    seed: int = 0,
+) -> list[str]:
+    """The distinct texts that an evaluation would have encoded; counts what an endpoint costs.
+
+    Found by evaluating with vectors that mean nothing, so that it cannot
+    differ from the real thing.
+    """
+    asked: dict[str, None] = {}
+
+    def note(texts: list[str]) -> np.ndarray:
+        asked.update(dict.fromkeys(texts))
+        generator = np.random.default_rng(0)
+        return generator.standard_normal((len(texts), 2)).astype(np.float32)
+
+    store = TextVectors(note, width=2)
+    evaluate_vectors(
+        lambda task: store, tasks, split=split, max_rows=max_rows, draws=draws, seed=seed
+    )
+    return list(asked)
 
 
 def _row(model: str, task: Task, language: str, found: Measured, width: int) -> ScoreRow:

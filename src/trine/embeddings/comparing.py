@@ -1,0 +1,131 @@
+"""Several models on one suite: bases, trained folders, bases cut by PCA, an endpoint.
+
+A model is named as the user gives it: a base (`minilm`), a folder, a hub name, or `BASE+pca50`:
+that base cut to 50 numbers by principal directions fitted on the suite's training texts (never on
+scored ones).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from trine.core.errors import UsageError
+from trine.core.progress import Progress
+from trine.core.seeding import Seeds
+from trine.embeddings.api import ApiModel
+from trine.embeddings.bases import BASES
+from trine.embeddings.config import HeadConfig, ModelConfig
+from trine.embeddings.evaluation.suite import DRAWS, evaluate_model, evaluate_vectors, texts_of
+from trine.embeddings.evaluation.vectors import TextVectors
+from trine.embeddings.tasks import ScoreRow, Task
+
+if TYPE_CHECKING:
+    from sentence_transformers import SentenceTransformer
+
+__all__ = ["api_scores", "api_texts", "compare", "open_model"]
+
+_PCA = re.compile(r"^(?P<base>.+)\+pca(?P<width>\d+)$")
+
+
+def open_model(name: str, tasks: Sequence[Task]) -> SentenceTransformer:
+    """The model of a name; see the module.
+
+    Args:
+      name: a base, a folder, a hub name, or one of these with `+pcaN`.
+      tasks: whose training texts the PCA is fitted on.
+
+    Raises:
+      UsageError, DataError: a name, width or folder that cannot be used.
+    """
+    from trine.embeddings.encoder import add_head, cut, load_base, load_model
+
+    match = _PCA.match(name)
+    if match:
+        model, _ = load_base(ModelConfig(base=match["base"]))
+        add_head(model, tasks, HeadConfig(start="pca"), Seeds(0).child("head"))
+        return cut(model, int(match["width"]))
+    if name in BASES:
+        return load_base(ModelConfig(base=name))[0]
+    return load_model(name)
+
+
+def compare(
+    names: Sequence[str],
+    tasks: Sequence[Task],
+    *,
+    widths: Sequence[int] | None = None,
+    max_rows: int | None = None,
+    draws: int = DRAWS,
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> list[ScoreRow]:
+    """Scores of every model on every task.
+
+    Args:
+      names: see `open_model`; each once.
+      tasks: of the suite.
+      widths: of the vectors; None: each model's own.
+      max_rows: see `evaluate_model`.
+      draws: see `evaluate_model`.
+      seed: of choices.
+      progress: where to tell how far it is.
+
+    Raises:
+      UsageError: a name given twice.
+    """
+    if len(set(names)) < len(names):
+        raise UsageError("a model is given twice", accepted="each once")
+    rows: list[ScoreRow] = []
+    for name in names:
+        rows += evaluate_model(
+            open_model(name, tasks), tasks, model_name=_short(name), widths=widths,
+            max_rows=max_rows, draws=draws, seed=seed, progress=progress,
+        )  # fmt: skip
+    return rows
+
+
+def _short(name: str) -> str:
+    # A folder is called by its last part; `model` alone says nothing, so with its run before it.
+    path = Path(name)
+    if not path.is_dir():
+        return name
+    path = path.resolve()
+    return f"{path.parent.name}/{path.name}" if path.name.startswith("model") else path.name
+
+
+def api_texts(
+    tasks: Sequence[Task],
+    *,
+    max_rows: int | None = None,
+    draws: int = DRAWS,
+    seed: int = 0,
+) -> list[str]:
+    """The distinct texts that an endpoint would be asked for: all that is scored or drawn from."""
+    return texts_of(tasks, max_rows=max_rows, draws=draws, seed=seed)
+
+
+def api_scores(
+    api: ApiModel,
+    tasks: Sequence[Task],
+    *,
+    max_rows: int | None = None,
+    draws: int = DRAWS,
+    seed: int = 0,
+    progress: Progress | None = None,
+    advance: Callable[[int], None] | None = None,
+) -> list[ScoreRow]:
+    """Scores of an endpoint; every answer is kept (see `trine.embeddings.api`)."""
+
+    def encode(texts: list[str]) -> np.ndarray:
+        return api.encode(texts, advance)
+
+    store = TextVectors(encode)
+    return evaluate_vectors(
+        lambda task: store, tasks, model_name=api.model, max_rows=max_rows, draws=draws,
+        seed=seed, progress=progress,
+    )  # fmt: skip
