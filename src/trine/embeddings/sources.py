@@ -59,7 +59,7 @@ def read_source(source: str, base: Path) -> pl.DataFrame:
     return SAMPLES[name][0]()
 
 
-def sample_task(name: str, **changes: object) -> TaskConfig:
+def sample_task(name: str, /, **changes: object) -> TaskConfig:
     """The ready task of a sample, e.g. `sample_task("interest", role="zero_shot")`.
 
     Raises:
