@@ -60,7 +60,7 @@ class TaskBatchSampler(DefaultBatchSampler):
         neighbours: np.ndarray | None = None,
     ) -> None:
         super().__init__(dataset, batch_size=batch_size, drop_last=False)
-        if not rows.pairs and batch_size < 4:
+        if not rows.pairs and rows.kind != "unlabelled" and batch_size < 4:
             raise UsageError(
                 f"batch_size {batch_size} for task {rows.name!r}",
                 accepted="4 or more: two texts of each of two labels",
@@ -82,7 +82,8 @@ class TaskBatchSampler(DefaultBatchSampler):
         """Batches of row numbers without end, the same at every call."""
         rng = self.seeds.generator("batches")
         decks = _Decks(self._members, rng)
-        return self._pairs(rng, decks) if self.rows.pairs else self._couples(rng, decks)
+        alone = self.rows.pairs or self.rows.kind == "unlabelled"
+        return self._pairs(rng, decks) if alone else self._couples(rng, decks)
 
     def _couples(self, rng: np.random.Generator, decks: _Decks) -> Iterator[list[int]]:
         usable = [row for row in range(len(self.rows)) if self._key_of(row, rng) is not None]
@@ -135,8 +136,9 @@ class TaskBatchSampler(DefaultBatchSampler):
                 if row in inside:
                     return True
                 groups = self.rows.keys[row]
-                both = (self.rows.texts[row], self.rows.pairs[row])
-                return clashes and any(taken.get(t, set()) - set(groups) for t in both)
+                return clashes and any(
+                    taken.get(text, set()) - set(groups) for text in self.rows.sides(row)
+                )
 
             for place in range(self.batch_size):
                 row = None
@@ -148,7 +150,7 @@ class TaskBatchSampler(DefaultBatchSampler):
                     break
                 batch.append(row)
                 inside.add(row)
-                for text in (self.rows.texts[row], self.rows.pairs[row]):
+                for text in self.rows.sides(row):
                     taken[text].update(self.rows.keys[row])
             yield batch
 

@@ -26,9 +26,9 @@ __all__ = [
     "load_recipe",
 ]
 
-Kind = Literal["single", "multi", "hierarchical", "graded", "pairs"]
+Kind = Literal["single", "multi", "hierarchical", "graded", "pairs", "unlabelled"]
 Role = Literal["train", "zero_shot"]
-LossName = Literal["info_nce", "pair_bce", "pair_margin", "cosent"]
+LossName = Literal["info_nce", "pair_bce", "pair_margin", "cosent", "distillation"]
 Metric = Literal["classification", "clustering", "sts", "bitext", "retrieval", "triplet"]
 
 
@@ -42,7 +42,8 @@ class TaskConfig(Config):
         not be given.
       kind: `single` (one label), `multi` (several labels, joined by `separator`), `hierarchical`
         (several label columns, coarse to fine), `graded` (two texts and a score), `pairs` (two
-        texts that belong together: translation, title and description, query and document).
+        texts that belong together: translation, title and description, query and document),
+        `unlabelled` (text alone: only the base's similarities are kept, see `distillation`).
       text: column of the text (first text of a pair).
       pair: column of the second text; `graded` and `pairs` only.
       label: column of the label; several for `hierarchical`, coarse to fine. For `pairs` an
@@ -119,6 +120,8 @@ class TaskConfig(Config):
             raise ValueError(f"task {self.name!r}: `pair` is for kinds graded and pairs")
         if self.kind != "hierarchical" and len(self.labels) != 1:
             raise ValueError(f"task {self.name!r}: several label columns are for hierarchical")
+        if self.kind == "unlabelled" and self.loss not in (None, "distillation"):
+            raise ValueError(f"task {self.name!r}: unlabelled text has no loss but distillation")
         if (self.loss == "cosent") != (self.kind == "graded") and self.loss is not None:
             raise ValueError(f"task {self.name!r}: loss cosent and kind graded go together")
         return self
@@ -245,6 +248,11 @@ class Recipe(Config):
 
     @model_validator(mode="after")
     def _check(self) -> Self:
+        unlabelled = [task.name for task in self.trained if task.kind == "unlabelled"]
+        if unlabelled and not self.training.distillation:
+            raise ValueError(
+                f"task {unlabelled[0]!r} is unlabelled: it needs training.distillation above 0"
+            )
         twice = [name for name, n in Counter(t.name for t in self.tasks).items() if n > 1]
         if twice:
             raise ValueError(f"two tasks are called {twice[0]!r}; every task needs its own name")

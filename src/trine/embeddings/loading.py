@@ -160,7 +160,7 @@ def _canonical(config: TaskConfig, table: pl.DataFrame) -> pl.DataFrame:
     grouped = config.kind == "pairs" and config.label in table.columns
     if config.kind == "graded":
         wanted.append(config.score)
-    elif config.kind != "pairs" or grouped:
+    elif config.kind not in ("pairs", "unlabelled") or grouped:
         wanted.extend(config.labels)
     missing = [name for name in wanted if name and name not in table.columns]
     if missing:
@@ -199,6 +199,8 @@ def _canonical(config: TaskConfig, table: pl.DataFrame) -> pl.DataFrame:
     elif config.kind == "pairs":
         group = pl.col(config.labels[0]).cast(pl.String) if grouped else pl.lit(None, pl.String)
         columns.append(pl.concat_list(group).list.drop_nulls().alias("labels"))
+    elif config.kind == "unlabelled":
+        columns.append(pl.lit([], pl.List(pl.String)).alias("labels"))
     elif config.kind == "multi":
         columns.append(_several(config, table).alias("labels"))
     else:
@@ -227,7 +229,7 @@ def _complete(config: TaskConfig, frame: pl.DataFrame, facts: TaskFacts) -> pl.D
         whole = whole & filled("pair")
     if config.kind == "graded":
         whole = whole & pl.col("score").is_not_null() & pl.col("score").is_finite()
-    elif config.kind != "pairs":
+    elif config.kind not in ("pairs", "unlabelled"):
         labels = pl.col("labels")
         label = pl.element().str.to_lowercase()
         blank = labels.list.eval(label.is_null() | label.is_in(["", "nan"])).list.any()

@@ -7,6 +7,7 @@
 | hierarchical | text | `[depth]` ids of each level, -1 where a path ends |
 | pairs | text, pair | id of the group; rows without one are groups of their own |
 | graded | text, pair | score |
+| unlabelled | text | 0 |
 """
 
 from __future__ import annotations
@@ -38,7 +39,8 @@ class TrainingRows:
       pairs: `[n]` second texts, or nothing.
       labels: `[n, ...]` as in the module's table.
       keys: for each row the numbers of what it can be paired by, the best first: its label, its
-        labels, its path and the beginnings of the path, its group; nothing for graded rows.
+        labels, its path and the beginnings of the path, its group; nothing for graded and for
+        unlabelled rows.
       names: of the keys.
     """
 
@@ -53,6 +55,10 @@ class TrainingRows:
     def __len__(self) -> int:
         """Rows."""
         return len(self.texts)
+
+    def sides(self, row: int) -> tuple[str, ...]:
+        """The one or two texts of a row."""
+        return (self.texts[row], self.pairs[row]) if self.pairs else (self.texts[row],)
 
     def dataset(self) -> Dataset:
         """Columns `text`, `pair` (if any) and `label`."""
@@ -84,6 +90,9 @@ def training_rows(task: Task) -> TrainingRows:
     if task.kind == "graded":
         scores = frame["score"].to_numpy().astype(np.float64)
         return TrainingRows(task.name, task.kind, texts, pairs, scores, [()] * len(texts), [])
+    if task.kind == "unlabelled":
+        nothing = np.zeros(len(texts), dtype=np.int64)
+        return TrainingRows(task.name, task.kind, texts, [], nothing, [()] * len(texts), [])
     paths = [tuple(own or ()) for own in frame["labels"].to_list()]
     labels, keys, names = _encode(task.kind, paths)
     rows = TrainingRows(task.name, task.kind, texts, pairs, labels, keys, names)

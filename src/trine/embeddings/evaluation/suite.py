@@ -6,6 +6,7 @@
 | hierarchical | the same on the finest label, and classification on the coarsest |
 | multi | classification (multi-label), triplet |
 | graded | sts |
+| unlabelled | none |
 | pairs | bitext if the rows have languages besides the default, else retrieval |
 
 The row of language `all` is the plain mean over languages, its standard error that of a mean of
@@ -74,6 +75,8 @@ def measures_of(task: Task) -> tuple[str, ...]:
     """The measures of a task: the recipe's, else those of the module's table."""
     if task.config.metrics:
         return task.config.metrics
+    if task.kind == "unlabelled":
+        return ()  # nothing is known of its texts that could be right or wrong
     if task.kind == "graded":
         return ("sts",)
     if task.kind == "pairs":
@@ -168,7 +171,7 @@ def evaluate_vectors(
         for task in tasks:
             store = vectors_for(task)
             seeds = Seeds(seed).child("evaluation", task.name)
-            by_language = _languages(task, split)
+            by_language = _languages(task, split) if measures_of(task) else []
             for language in by_language:
                 scored, train = _choose(task, split, language, max_rows, seeds)
                 store.add(_texts(scored, train, measures_of(task)))

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from trine.core.errors import UsageError
 from trine.embeddings.config import LossName, TaskConfig, TrainingConfig
+from trine.embeddings.losses.distillation import no_contrast
 from trine.embeddings.losses.graded import GradedOrder
 from trine.embeddings.losses.info_nce import LabelInfoNCE, PairInfoNCE
 from trine.embeddings.losses.pair import PairCrossEntropy, PairMargin
@@ -24,6 +25,7 @@ LOSSES: dict[LossName, str] = {
     "pair_bce": "binary cross-entropy on the cosine of labelled pairs",
     "pair_margin": "margin on the cosine of labelled pairs",
     "cosent": "order of graded pairs",
+    "distillation": "none of its own: only the base's similarities are kept",
 }
 
 
@@ -31,6 +33,8 @@ def loss_name(task: TaskConfig, training: TrainingConfig) -> LossName:
     """The task's own loss, else `cosent` for graded pairs, else the recipe's."""
     if task.loss is not None:
         return task.loss
+    if task.kind == "unlabelled":
+        return "distillation"
     return "cosent" if task.kind == "graded" else training.loss
 
 
@@ -66,6 +70,13 @@ def make_criterion(
             f"loss {name} for task {task.name!r} of kind {task.kind}",
             accepted="cosent for graded, the others for all other kinds",
         )
+    if (name == "distillation") != (task.kind == "unlabelled"):
+        raise UsageError(
+            f"loss {name} for task {task.name!r} of kind {task.kind}",
+            accepted="distillation for unlabelled texts only",
+        )
+    if name == "distillation":
+        return no_contrast
     if name == "cosent":
         return GradedOrder(model, training.temperature)
     weights = weights_of(task.kind)
