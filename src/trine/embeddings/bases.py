@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +18,7 @@ from pathlib import Path
 from trine.core.errors import DataError, UsageError
 from trine.core.extras import require
 
-__all__ = ["BASES", "Base", "cache_directory", "resolve_base"]
+__all__ = ["BASES", "Base", "cache_directory", "looks_like_name", "resolve_base"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +70,11 @@ BASES: dict[str, Callable[[], Base]] = {
 }
 
 
+def looks_like_name(text: str) -> bool:
+    """Whether a text has the form OWNER/NAME of the hub, and not that of a path."""
+    return re.fullmatch(r"[\w-][\w.-]*/[\w-][\w.-]*", text) is not None
+
+
 def resolve_base(name: str) -> Base:
     """The encoder of a name.
 
@@ -90,8 +96,7 @@ def resolve_base(name: str) -> Base:
                 accepted="a folder that `trine embeddings train` or sentence-transformers wrote",
             )
         return Base(name, str(folder), source=folder.name)
-    looks_like_path = name.startswith((".", "/", "~")) or name.count("/") != 1
-    if looks_like_path:
+    if not looks_like_name(name):
         raise UsageError.unknown(
             "base", name, list(BASES), hint="or a folder with a model, or OWNER/NAME on the hub"
         )

@@ -15,18 +15,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from safetensors import SafetensorError
 
 from trine.core.errors import DataError, UsageError
 from trine.core.seeding import Seeds
-from trine.embeddings.bases import Base, resolve_base
+from trine.embeddings.bases import Base, looks_like_name, resolve_base
 from trine.embeddings.config import HeadConfig, ModelConfig
 from trine.embeddings.frozen_layers import forget_frozen_layers, hush
 from trine.embeddings.head import start_head
 from trine.embeddings.inference import Encoder, first_module
+from trine.embeddings.quiet import quiet_libraries
 from trine.embeddings.tasks import Task
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
+    from torch import Tensor
 
 __all__ = [
     "add_head",
@@ -81,18 +84,32 @@ def load_model(place: str | Path, *, device: str = "cpu") -> SentenceTransformer
             f"{place} is not a model: it has neither modules.json nor config.json",
             accepted="a folder that `trine embeddings train` or sentence-transformers wrote",
         )
-    if not is_folder and not os.environ.get("HF_HUB_OFFLINE"):
+    if not is_folder and (isinstance(place, Path) or not looks_like_name(str(place))):
+        raise DataError(
+            f"no folder {place}", accepted="the folder of a model", hint="check the path"
+        )
+    offline = bool(os.environ.get("HF_HUB_OFFLINE"))
+    if not is_folder and not offline:
         _LOG.warning("%s is no folder here; it is fetched from the hub if it is not cached", place)
     try:
-        return SentenceTransformer(
-            str(folder if is_folder else place),
-            device=device,
-            local_files_only=bool(os.environ.get("HF_HUB_OFFLINE")) or is_folder,
-            model_kwargs={"use_safetensors": True},  # no pickle from outside
-        )
-    except (OSError, ValueError, KeyError) as error:
-        reason = str(error).strip().splitlines()[0][:200]
-        hint = "check the folder" if is_folder else "check the name and the connection"
+        with quiet_libraries():
+            return SentenceTransformer(
+                str(folder if is_folder else place),
+                device=device,
+                local_files_only=offline or is_folder,
+                model_kwargs={"use_safetensors": True},  # no pickle from outside
+            )
+    except (OSError, ValueError, KeyError, RuntimeError, ImportError, SafetensorError) as error:
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
+        if is_folder:
+            hint = "check the folder, or train the model again"
+        elif offline:
+            raise DataError(
+                f"{place} is no folder here, is not cached, and HF_HUB_OFFLINE forbids fetching it",
+                hint="unset HF_HUB_OFFLINE, or give the folder of a model",
+            ) from error
+        else:
+            hint = "check the name and the connection"
         raise DataError(f"cannot load the model {place}: {reason}", hint=hint) from error
 
 
@@ -130,23 +147,33 @@ def add_head(
       UsageError: if there is no training text to start from.
     """
     import torch
-    from sentence_transformers.sentence_transformer.modules import Dense, Normalize
+    from sentence_transformers.sentence_transformer.modules import Normalize
 
     texts, labels = mixture(tasks, config.rows, seeds.generator("mixture"))
     if not texts:
         raise UsageError("no training text to start the head from", accepted="a task to train on")
     vectors = Encoder.of(model).encode(texts)
     weight, bias = start_head(vectors, labels, config, seeds.generator("head"))
-    width = weight.shape[0]
-    head = Dense(width, width, bias=True, activation_function=torch.nn.Identity())
-    with torch.no_grad():
-        head.linear.weight.copy_(torch.from_numpy(weight))
-        head.linear.bias.copy_(torch.from_numpy(bias))
+    head = _dense(torch.from_numpy(weight), torch.from_numpy(bias))
     # The encoder's vectors are brought to length one before the head, as they were when it was
     # computed: the last module here is the base's own Normalize.
     model.append(head)
     model.append(Normalize())
     return model.to(model.device)
+
+
+def _dense(weight: Tensor, bias: Tensor) -> Any:
+    """A linear module of weights `[k, d]` and `[k]`."""
+    import torch
+    from sentence_transformers.sentence_transformer.modules import Dense
+
+    width, inputs = weight.shape
+    with torch.random.fork_rng(devices=[]):  # the library draws weights first
+        head = Dense(inputs, width, bias=True, activation_function=torch.nn.Identity())
+    with torch.no_grad():
+        head.linear.weight.copy_(weight)
+        head.linear.bias.copy_(bias)
+    return head
 
 
 def head_of(model: SentenceTransformer) -> Any:
@@ -163,21 +190,17 @@ def cut(model: SentenceTransformer, width: int) -> SentenceTransformer:
     Raises:
       UsageError: if the model has no head or it is narrower.
     """
-    import torch
     from sentence_transformers.sentence_transformer.modules import Dense
 
     head = head_of(model)
-    if head is None or width > head.out_features:
+    if head is None or not 1 <= width <= head.out_features:
         limit = head.out_features if head is not None else "a model with a head"
         raise UsageError(f"width {width}", accepted=f"1 to {limit}" if head is not None else limit)
     small = copy.deepcopy(model)
     forget_frozen_layers(small)
     for name, module in list(small._modules.items()):
         if isinstance(module, Dense) and module is head_of(small):
-            new = Dense(head.in_features, width, bias=True, activation_function=torch.nn.Identity())
-            with torch.no_grad():
-                new.linear.weight.copy_(head.linear.weight[:width].cpu())
-                new.linear.bias.copy_(head.linear.bias[:width].cpu())
+            new = _dense(head.linear.weight[:width], head.linear.bias[:width])
             small._modules[name] = new.to(model.device)
     return small
 

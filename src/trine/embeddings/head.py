@@ -7,7 +7,8 @@ the first rows only.
 `pca` starts from the principal directions of the training mixture: of all rotations, the one whose
 first k numbers keep most of the variance. `whitened` starts from the directions in which labels
 differ most for the spread inside a label (linear discriminants with a shrunken covariance, Friedman
-1989), so that the first numbers are those that tell labels apart.
+1989), so that the first numbers are those that tell labels apart. Directions in which no labels
+differ come last, by variance.
 """
 
 from __future__ import annotations
@@ -79,4 +80,11 @@ def _discriminants(
     size, basis = np.linalg.eigh(shrunk)
     whiten = basis @ np.diag(np.sqrt(scale / size)) @ basis.T
     between = (centres - mean) @ whiten
-    return _directions(between.T @ between / len(groups)) @ whiten
+    first = _directions(between.T @ between / len(groups))
+    # Few labels differ in few directions; the rest, in which they do not, goes by variance.
+    differ = int((np.linalg.svd(between, compute_uv=False) > 1e-6 * np.linalg.norm(between)).sum())
+    rest = first[differ:]
+    if len(rest):
+        others = (values - mean) @ whiten @ rest.T
+        first[differ:] = _directions(others.T @ others / len(values)) @ rest
+    return first @ whiten

@@ -3,42 +3,42 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import chain
 
 import trine
-from trine.embeddings.config import Recipe, TaskConfig
+from trine.embeddings.config import ModelConfig, Recipe, TaskConfig
 from trine.embeddings.tasks import ScoreRow
 
 __all__ = ["model_card"]
 
+_TAGS = ("sentence-transformers", "feature-extraction", "sentence-similarity", "trine")
+
 
 def model_card(
-    recipe: Recipe, scores: Sequence[ScoreRow] = (), *, licence: str = "", source: str = ""
+    recipe: Recipe,
+    scores: Sequence[ScoreRow] = (),
+    *,
+    width: int | None = None,
+    licence: str = "",
+    source: str = "",
 ) -> str:
     """The card as Markdown, with the metadata that model hubs read at its head.
 
     Args:
       recipe: that made the model.
       scores: of the finished model.
+      width: of the vectors; None: the recipe's dimension.
       licence: of the base's weights.
       source: where the base is from.
     """
     title = recipe.title or "Text embeddings by multi-task contrastive training"
-    tasks = "\n".join(_task_row(task) for task in recipe.tasks)
-    training = recipe.training
-    k = training.tasks_per_step or len(recipe.trained)
-    return f"""---
-library_name: sentence-transformers
-pipeline_tag: sentence-similarity
-tags: [sentence-transformers, feature-extraction, trine]
-{f"base_model: {source}" if source else ""}
-{f"license: {recipe.licence}" if recipe.licence else ""}
----
-
+    numbers = width or recipe.dimension
+    base = f"`{source or recipe.model.base}`{f' ({licence})' if licence else ''}"
+    return f"""{_front(recipe, source)}
 # {title}
 
-Vectors of {recipe.dimension} numbers and length one, made by trine {trine.__version__} from
-`{source or recipe.model.base}`{f" ({licence})" if licence else ""}. Nearness is the cosine, that is
-the dot product. The recipe is `recipe.toml`, beside this card.
+Vectors of {numbers} numbers and length one, made by trine {trine.__version__} from {base}. Nearness
+is the cosine, that is the dot product. The recipe is `recipe.toml`, beside this card.
 
 ## Use
 
@@ -46,49 +46,113 @@ the dot product. The recipe is `recipe.toml`, beside this card.
 from sentence_transformers import SentenceTransformer
 
 model = SentenceTransformer("path/to/this/folder")
-vectors = model.encode(["first text", "second text"])  # {recipe.dimension} numbers each
+vectors = model.encode(["first text", "second text"])  # {numbers} numbers each
 ```
 
 {_prefix_note(recipe)}Or without Python: `trine embeddings serve path/to/this/folder`.
 
-## Tasks
+## Tasks and data
 
 | task | kind | role | source | licence of the data |
 |---|---|---|---|---|
-{tasks}
+{chr(10).join(_task_row(task) for task in recipe.tasks)}
 
-Each of {training.steps} steps summed the gradients of {k} tasks' batches ({training.loss},
-temperature {training.temperature:g}); seed {recipe.seed}.
+## Recipe
 
+{_recipe_note(recipe)}
 ## Scores
 
-{_scores(scores)}
+{_scores(recipe, scores)}
+## Licences
+
+- Model: {recipe.licence or "not said"}.
+- Base: {licence or "not said"} ({source or recipe.model.base}).
+- Data: as in the table of tasks; they apply to what is made from the data.
+
 ## Limits
 
 A model trained here is good at what its tasks teach. Tasks of the role `zero_shot` were not trained
-on; scores of the others are on held-out rows of data that the model was trained on. The data's
-licences apply to what is made from them.
+on; scores of the others are on held-out rows of data that the model was trained on.
 """
 
 
+def _front(recipe: Recipe, source: str) -> str:
+    lines = ["---", "library_name: sentence-transformers", "pipeline_tag: sentence-similarity"]
+    lines.append(f"tags: [{', '.join(_TAGS)}]")
+    if source.count("/") == 1:  # of the hub's form; a folder's name says nothing there
+        lines.append(f"base_model: {source}")
+    if recipe.licence:
+        lines.append(f"license: {recipe.licence.lower()}")
+    return "\n".join([*lines, "---", ""])
+
+
 def _prefix_note(recipe: Recipe) -> str:
-    if recipe.model.base == "multilingual-e5-small" and recipe.model.prefix is None:
-        return "The prefix `query: ` is set in the model and put before every text by itself.\n\n"
-    return ""
+    model = recipe.model
+    is_e5 = model.base == "multilingual-e5-small"
+    prefix = model.prefix if model.prefix is not None else ("query: " if is_e5 else "")
+    if not prefix:
+        return ""
+    return f"The prefix `{prefix}` is set in the model and put before every text by itself.\n\n"
 
 
 def _task_row(task: TaskConfig) -> str:
     where = task.origin or task.source
-    return f"| {task.name} | {task.kind} | {task.role} | {where} | {task.licence or 'not said'} |"
+    cells = (task.name, task.kind, task.role, where, task.licence or "not said")
+    return f"| {' | '.join(cell.replace('|', '/') for cell in cells)} |"
 
 
-def _scores(scores: Sequence[ScoreRow]) -> str:
+def _recipe_note(recipe: Recipe) -> str:
+    training = recipe.training
+    together = training.tasks_per_step or len(recipe.trained)
+    parts = [
+        f"{training.steps} steps, each the sum of the gradients of {together} tasks' batches of "
+        f"{training.batch_size}",
+        f"loss {training.loss}, temperature {training.temperature:g}",
+        f"tasks drawn by (rows) ** {training.alpha:g}",
+        f"rates {training.rate:g} (encoder) and {training.head_rate:g} (head)",
+        f"head started by {recipe.head.start}",
+        *_changed(recipe.model),
+    ]
+    if training.distillation:
+        parts.append(f"distillation of the base's similarities, weight {training.distillation:g}")
+    if training.average < 1:
+        parts.append(f"encoder averaged with the base, {training.average:g} of it trained")
+    parts.append(f"seed {recipe.seed}")
+    return "\n".join(f"- {part}" for part in parts) + "\n"
+
+
+def _changed(model: ModelConfig) -> list[str]:
+    parts: list[str] = []
+    if model.freeze_vocabulary:
+        parts.append("table of tokens frozen")
+    if model.freeze_layers:
+        parts.append(f"{model.freeze_layers} lower layers frozen")
+    if model.lora_rank:
+        parts.append(f"low-rank adapters of rank {model.lora_rank}, merged")
+    if model.prune_vocabulary:
+        parts.append("vocabulary pruned to the tokens of the tasks")
+    return parts
+
+
+def _scores(recipe: Recipe, scores: Sequence[ScoreRow]) -> str:
     if not scores:
         return "Not evaluated yet: `trine embeddings evaluate MODEL --suite recipe.toml`.\n"
-    rows = [
-        f"| {row.task} | {row.language} | {row.metric} | {row.score:.1f} | "
-        f"{'' if row.se is None else f'{row.se:.1f}'} | {row.n} |"
-        for row in scores
+    zero_shot = {task.name for task in recipe.tasks if task.role == "zero_shot"}
+    apart = (
+        ("Not trained on (zero-shot)", [row for row in scores if row.task in zero_shot]),
+        ("Trained on, other rows", [row for row in scores if row.task not in zero_shot]),
+    )
+    parts = ([f"### {name}", "", *_table(rows), ""] for name, rows in apart if rows)
+    return "\n".join(chain(["0 to 100, more is better.", ""], *parts))
+
+
+def _table(rows: Sequence[ScoreRow]) -> list[str]:
+    return [
+        "| task | language | measure | width | score | s.e. | rows |",
+        "|---|---|---|---|---|---|---|",
+        *(
+            f"| {row.task} | {row.language} | {row.metric} | {row.width} | {row.score:.1f} | "
+            f"{'' if row.se is None else f'{row.se:.1f}'} | {row.n} |"
+            for row in rows
+        ),
     ]
-    head = "| task | language | measure | score | s.e. | rows |\n|---|---|---|---|---|---|"
-    return head + "\n" + "\n".join(rows) + "\n"

@@ -6,19 +6,22 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import secrets
 import shutil
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from trine.core.artifacts import make_directory, write_json, write_text, write_toml
+from trine.core.artifacts import make_directory, read_json, write_json, write_text, write_toml
 from trine.core.config import to_plain
 from trine.core.errors import DataError
+from trine.embeddings.adapters import has_adapters, merge_adapters
 from trine.embeddings.config import Recipe
 from trine.embeddings.model_card import model_card
+from trine.embeddings.quiet import quiet_libraries
 from trine.embeddings.tasks import ScoreRow
 
 if TYPE_CHECKING:
@@ -49,21 +52,38 @@ def save_model(
       base_source: where the base is from.
 
     Raises:
-      DataError: if `folder` is there and holds something else than a model.
+      DataError: if `folder` is there and holds something else than a model, or the disk is full.
     """
+    if folder.exists() and not folder.is_dir():
+        raise DataError(f"{folder} is a file", hint="choose another place")
     if folder.exists() and not (folder / "modules.json").is_file() and any(folder.iterdir()):
         raise DataError(f"{folder} exists and is not a model", hint="choose another place")
     make_directory(folder.parent)
+    if has_adapters(model):
+        model = copy.deepcopy(model)
+        merge_adapters(model)
     scratch = folder.parent / f".{folder.name}.{secrets.token_hex(4)}.tmp"
+    old = scratch.with_suffix(".old.tmp")
     try:
-        model.save_pretrained(str(scratch), create_model_card=False, safe_serialization=True)
+        with quiet_libraries():
+            model.save_pretrained(str(scratch), create_model_card=False, safe_serialization=True)
         _without_paths(scratch)
-        write_toml(scratch / "recipe.toml", to_plain(recipe))
+        write_toml(scratch / "recipe.toml", to_plain(_portable(recipe)))
         _write_card(scratch, recipe, scores, base_licence, base_source)
-        shutil.rmtree(folder, ignore_errors=True)
+        # The old model is there until the new one is whole.
+        if folder.exists():
+            folder.rename(old)
         scratch.rename(folder)
+    except OSError as error:
+        if old.exists() and not folder.exists():
+            old.rename(folder)
+        raise DataError(
+            f"cannot write {folder}: {error.strerror or error}",
+            hint="free some space or choose another place",
+        ) from error
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
+        shutil.rmtree(old, ignore_errors=True)
     return folder
 
 
@@ -83,18 +103,48 @@ def _write_card(
     folder: Path, recipe: Recipe, scores: Sequence[ScoreRow], licence: str, source: str
 ) -> None:
     write_json(folder / SCORES, [asdict(row) for row in scores])
-    write_text(folder / "README.md", model_card(recipe, scores, licence=licence, source=source))
+    card = model_card(
+        _portable(recipe), scores, width=_width(folder), licence=licence, source=source
+    )
+    write_text(folder / "README.md", card)
+
+
+def _width(folder: Path) -> int | None:
+    """Rows of the head of a saved model; None without a head."""
+    for module in reversed(read_json(folder / "modules.json")):
+        if str(module["type"]).endswith(".Dense"):
+            return int(read_json(folder / module["path"] / "config.json")["out_features"])
+    return None
+
+
+def _portable(recipe: Recipe) -> Recipe:
+    """The recipe with names in place of this machine's places."""
+    tasks = tuple(
+        task.model_copy(update={"source": Path(task.source).name})
+        if Path(task.source).is_absolute()
+        else task
+        for task in recipe.tasks
+    )
+    model = recipe.model
+    if Path(model.base).expanduser().is_absolute():
+        model = model.model_copy(update={"base": Path(model.base).name})
+    return recipe.model_copy(update={"tasks": tasks, "model": model})
 
 
 def _without_paths(folder: Path) -> None:
-    # The library writes where the base was loaded from; that place is this machine's.
+    # The libraries write where the base was loaded from; that place is this machine's.
     for path in folder.rglob("*.json"):
-        if path.name in ("tokenizer.json", "vocab.json"):
+        if path.name in ("tokenizer.json", "vocab.json"):  # words, some of which look like paths
             continue
         content = json.loads(path.read_text(encoding="utf-8"))
-        if isinstance(content, dict) and "_name_or_path" in content:
-            del content["_name_or_path"]
-            write_json(path, content)
-        if isinstance(content, dict) and Path(str(content.get("name_or_path", ""))).is_absolute():
-            del content["name_or_path"]
-            write_json(path, content)
+        if not isinstance(content, dict):
+            continue
+        values: dict[str, Any] = content
+        places = [
+            key
+            for key, value in values.items()
+            if key in ("_name_or_path", "name_or_path", "base_model_name_or_path")
+            or (isinstance(value, str) and Path(value).is_absolute() and Path(value).exists())
+        ]
+        if places:
+            write_json(path, {k: v for k, v in values.items() if k not in places})
