@@ -107,13 +107,16 @@ class TransferResult:
 def single_recipe(recipe: Recipe, task: str, updates: int) -> Recipe:
     """The recipe of a model that learns one task alone, with so many updates on it.
 
-    Every other task keeps its rows for scoring and is not trained on.
+    Every other task keeps its rows for scoring and is not trained on. Unlabelled text stays in both
+    arms: it teaches no task, and what it keeps of the base must not count as transfer.
     """
     tasks = tuple(
-        each if each.name == task else each.model_copy(update={"role": "zero_shot"})
+        each
+        if each.name == task or each.kind == "unlabelled"
+        else each.model_copy(update={"role": "zero_shot"})
         for each in recipe.tasks
     )
-    training = recipe.training.model_copy(update={"steps": updates, "tasks_per_step": 1})
+    training = recipe.training.model_copy(update={"steps": updates, "tasks_per_step": 0})
     return recipe.model_copy(update={"tasks": tasks, "training": training})
 
 
@@ -150,10 +153,9 @@ def transfer(
       UsageError: fewer than two trained tasks, or no seed.
       ConfigError, DataError: as training would.
     """
-    if len(recipe.trained) < 2:
-        raise UsageError(
-            f"{len(recipe.trained)} trained task(s) in the recipe", accepted="two or more"
-        )
+    learned = [task for task in recipe.trained if task.kind != "unlabelled"]
+    if len(learned) < 2:
+        raise UsageError(f"{len(learned)} trained task(s) in the recipe", accepted="two or more")
     if seeds < 1:
         raise UsageError(f"{seeds} seeds", accepted="one or more; three for a claim")
     from trine.embeddings.transfer_report import write_transfer_report
@@ -211,6 +213,8 @@ def _cells(
     for seed in range(recipe.seed, recipe.seed + seeds):
         own = recipe.model_copy(update={"seed": seed})
         for task, count in zip(trained, updates, strict=True):
+            if task.kind == "unlabelled":
+                continue
             alone = single_recipe(own, task.name, count)
             found.append(cell("single", task.name, seed, alone, (recipe.dimension,)))
     return found
