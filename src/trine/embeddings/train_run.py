@@ -30,7 +30,6 @@ from trine.core.artifacts import read_json, write_json
 from trine.core.errors import ConfigError, UsageError
 from trine.core.progress import Progress
 from trine.core.runs import Run, is_locked, open_run
-from trine.core.seeding import Seeds
 from trine.embeddings.batches import task_rates
 from trine.embeddings.config import Recipe
 from trine.embeddings.loading import TaskFacts, load_tasks
@@ -43,9 +42,7 @@ from trine.embeddings.training_rows import training_rows
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
 
-    from trine.embeddings.bases import Base
-
-__all__ = ["TrainResult", "data_digest", "plan", "starting_model", "train"]
+__all__ = ["TrainResult", "data_digest", "plan", "train"]
 
 _LOG = logging.getLogger(__name__)
 
@@ -132,27 +129,6 @@ def train(
     return _stored(run)
 
 
-def starting_model(
-    recipe: Recipe, tasks: Sequence[Task], seeds: Seeds
-) -> tuple[SentenceTransformer, Base]:
-    """The base with its head at the start and what the recipe freezes frozen.
-
-    Raises:
-      UsageError, DataError: a base that cannot be had, or a dimension above its width.
-    """
-    from trine.embeddings.encoder import add_head, freeze, load_base
-
-    model, base = load_base(recipe.model)
-    width = model.get_embedding_dimension()
-    if width is not None and recipe.dimension > width:
-        raise UsageError(
-            f"dimension {recipe.dimension}", accepted=f"2 to {width}, the width of {base.name}"
-        )
-    model = add_head(model, tasks, recipe.head, seeds.child("head"))
-    freeze(model, recipe.model)
-    return model, base
-
-
 def _trained(
     run: Run,
     recipe: Recipe,
@@ -161,6 +137,9 @@ def _trained(
     say: Callable[[str], None],
 ) -> tuple[SentenceTransformer, dict[str, Any]]:
     """The model at full width and what training it was like; read if it is there already."""
+    import torch
+
+    from trine.embeddings.building import build_encoder
     from trine.embeddings.encoder import cut, load_model
     from trine.embeddings.saving import save_model
 
@@ -168,7 +147,8 @@ def _trained(
     if (run.directory / "model" / "modules.json").is_file() and summary.is_file():
         return load_model(run.directory / "model-full"), read_json(summary)
     say(f"training in {run.directory}")
-    model, base = starting_model(recipe, tasks, run.seeds)
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    model, base = build_encoder(recipe, tasks, run.seeds, device=device)
     trainable = sum(p.numel() for p in model.parameters() if p.requires_grad)
     say(
         f"base {base.name}: {_millions(sum(p.numel() for p in model.parameters()))} parameters, "

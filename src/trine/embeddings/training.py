@@ -23,6 +23,7 @@ from trine.core.progress import Task as Shown
 from trine.core.records import MetricsWriter, read_metrics
 from trine.core.seeding import Seeds
 from trine.embeddings.batches import task_rates
+from trine.embeddings.building import finish
 from trine.embeddings.config import Recipe, TaskConfig
 from trine.embeddings.encoder import average_with, head_of
 from trine.embeddings.inference import first_module
@@ -97,7 +98,7 @@ def fit(
     """Trains, or goes on where the newest whole checkpoint in the directory ends.
 
     Args:
-      model: at its start, at full width, what is frozen frozen; changed in place.
+      model: of `trine.embeddings.building.build_encoder`; trained and finished in place.
       tasks: those with role `train` are trained on.
       recipe: its `training` and `dimension` count.
       directory: of the checkpoints.
@@ -112,7 +113,12 @@ def fit(
     before = None
     if recipe.training.average < 1:
         state = first_module(model).auto_model.state_dict()
-        before = {name: value.detach().clone() for name, value in state.items()}
+        # Under the names that the weights have again when adapters are merged.
+        before = {
+            name.replace(".base_layer", ""): value.detach().clone()
+            for name, value in state.items()
+            if "lora_" not in name
+        }
     drop_broken(directory)
     checkpoint = last_checkpoint(directory)
     resumed = 0 if checkpoint is None else int(checkpoint.name.rpartition("-")[2])
@@ -134,9 +140,9 @@ def fit(
             trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
         finally:
             record.close()
+    finish(model)
     if before is not None:
         average_with(model, before, recipe.training.average)
-    model.eval()
     return FitResult(
         model,
         steps=steps,
@@ -281,7 +287,7 @@ def _neighbours(
 ) -> dict[str, np.ndarray]:
     found: dict[str, np.ndarray] = {}
     for own, task in zip(rows, tasks, strict=True):
-        if own.kind == "graded":
+        if own.kind in ("graded", "unlabelled"):
             continue
         prompt = _prefix(model, task.config)
 
