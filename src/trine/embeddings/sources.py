@@ -99,7 +99,7 @@ def _queries() -> pl.DataFrame:
 
 
 def _translations() -> pl.DataFrame:
-    posts = _posts().select("id", "split", "interest", pl.col("text").alias("english"))
+    posts = _posts().select("id", "interest", pl.col("text").alias("english"))
     return _shipped("parallel.jsonl").join(posts, left_on="source", right_on="id")
 
 
