@@ -23,6 +23,7 @@ __all__ = [
     "Encoder",
     "TorchBackend",
     "batches_by_length",
+    "encoder_named",
     "first_module",
     "model_prefix",
     "open_encoder",
@@ -215,3 +216,26 @@ def open_encoder(path: Path, *, threads: int | None = None) -> Encoder:
 
         torch.set_num_threads(threads)
     return Encoder.of(load_model(path))
+
+
+def encoder_named(model: str, threads: int | None = None) -> Encoder:
+    """The encoder that a user named: a folder (ONNX or not), a base, or a name on the hub.
+
+    Args:
+      model: see above; a folder wins over a base of the same name.
+      threads: of the back end; None: the library's choice.
+
+    Raises:
+      UsageError, DataError: a name or folder that cannot be used.
+    """
+    folder = Path(model).expanduser()
+    if folder.is_dir():
+        return open_encoder(folder, threads=threads)
+    from trine.embeddings.config import ModelConfig
+    from trine.embeddings.encoder import load_base
+
+    if threads is not None:
+        import torch
+
+        torch.set_num_threads(threads)
+    return Encoder.of(load_base(ModelConfig(base=model))[0])

@@ -12,6 +12,7 @@ import json
 import logging
 import shutil
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,7 +26,9 @@ from trine.embeddings.inference import TOKEN_BUDGET, Encoder, first_module
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
 
-__all__ = ["GRAPH", "OnnxBackend", "export_onnx", "has_onnx", "open_onnx"]
+    from trine.embeddings.tasks import Task
+
+__all__ = ["GRAPH", "OnnxBackend", "export_onnx", "has_onnx", "open_onnx", "quality_loss"]
 
 GRAPH = "model.onnx"
 _SETTINGS = "trine_onnx.json"
@@ -217,3 +220,68 @@ def _same(model: SentenceTransformer, encoder: Encoder, graph: Path) -> None:
             f"the exported graph differs from the model by {worst:.2g}",
             hint="this model cannot be exported; serve it with PyTorch",
         )
+
+
+def quality_loss(
+    model: SentenceTransformer,
+    folder: Path,
+    tasks: Sequence[Task],
+    *,
+    max_rows: int | None = None,
+    draws: int = 10,
+) -> dict[str, Any]:
+    """What an export costs: each task's main measure by the model and by its exported graph.
+
+    Args:
+      model: that was exported.
+      folder: of the export.
+      tasks: that are scored, all on the same rows and draws both times.
+      max_rows: scored rows a task and language; None: all.
+      draws: of classifications.
+
+    Returns:
+      `tasks`, a list of `{task, metric, before, after, loss}` in points of 0 to 100, where `loss`
+      is positive if the export is worse; and `mean`, the mean loss (None without any score).
+    """
+    before = _main_scores(Encoder.of(model), tasks, max_rows, draws)
+    after = _main_scores(open_onnx(folder), tasks, max_rows, draws)
+    rows = [
+        {
+            "task": task, "metric": metric, "before": score, "after": after[task][1],
+            "loss": score - after[task][1],
+        }
+        for task, (metric, score) in before.items()
+    ]  # fmt: skip
+    losses = [row["loss"] for row in rows]
+    return {"tasks": rows, "mean": float(np.mean(losses)) if losses else None}
+
+
+def _main_scores(
+    encoder: Encoder, tasks: Sequence[Task], max_rows: int | None, draws: int
+) -> dict[str, tuple[str, float]]:
+    from trine.embeddings.evaluation.suite import MAIN_METRIC, evaluate_vectors
+    from trine.embeddings.evaluation.vectors import TextVectors
+
+    own = encoder.prefix
+    stores: dict[str, TextVectors] = {}
+
+    def vectors_for(task: Task) -> TextVectors:
+        prefix = own if task.config.prefix is None else task.config.prefix
+
+        def encode(texts: list[str]) -> np.ndarray:
+            encoder.prefix = prefix
+            return encoder.encode(texts)
+
+        return stores.setdefault(prefix, TextVectors(encode))
+
+    order = list(MAIN_METRIC.values())
+    found: dict[str, tuple[str, float]] = {}
+    rows = evaluate_vectors(vectors_for, tasks, max_rows=max_rows, draws=draws)
+    encoder.prefix = own
+    for task in tasks:
+        mine = [row for row in rows if row.task == task.name and row.metric in order]
+        whole = [row for row in mine if row.language == "all"] or mine
+        if whole:
+            best = min(whole, key=lambda row: order.index(row.metric))
+            found[task.name] = (best.metric, best.score)
+    return found
