@@ -379,6 +379,14 @@ def transfer(
     settings: SettingsOption = None,
     max_rows: MaxRowsOption = None,
     draws: DrawsOption = 10,
+    matrix_seeds: Annotated[
+        int | None,
+        typer.Option(min=0, help="Seeds whose single-task models see every task.  [default: all]"),
+    ] = None,
+    widths: Annotated[
+        list[int] | None,
+        typer.Option("--width", help="Of the dimension curve.  [default: 8, 16, ... 256]"),
+    ] = None,
     runs: RootOption = None,
     directory: RunOption = None,
     workers: Annotated[int, typer.Option(min=0, help="Processes; 0 means one for each core.")] = 1,
@@ -394,12 +402,13 @@ def transfer(
     resolved, base = load_recipe(recipe, settings or [])
     require("embeddings", "trine embeddings transfer")
     from trine.core.executors import make_executor
+    from trine.embeddings.transfer import WIDTHS
     from trine.embeddings.transfer import transfer as run_transfer
     from trine.embeddings.transfer_report import summary_of, transfer_tables
 
     result = run_transfer(
-        resolved, base, seeds=seeds, max_rows=max_rows, draws=draws, root=runs,
-        directory=directory, executor=make_executor(workers), progress=make_progress(), say=say,
+        resolved, base, seeds=seeds, max_rows=max_rows, draws=draws, matrix_seeds=matrix_seeds,
+        widths=widths or WIDTHS, root=runs, directory=directory, executor=make_executor(workers), progress=make_progress(), say=say,
     )  # fmt: skip
     emit(
         result.rows.to_dicts(),

@@ -55,6 +55,7 @@ class StudyConfig(Config):
     seeds: int
     max_rows: int | None = None
     draws: int = 10
+    matrix_seeds: int | None = None
 
 
 @dataclass(frozen=True)
@@ -71,6 +72,7 @@ class Cell:
       widths: it is scored at.
       max_rows: scored rows for each task and language.
       draws: of classifications.
+      scored: names of the tasks it is scored on; empty: all.
     """
 
     arm: str
@@ -82,6 +84,7 @@ class Cell:
     widths: tuple[int, ...]
     max_rows: int | None
     draws: int
+    scored: tuple[str, ...] = ()
 
     @property
     def model(self) -> str:
@@ -127,6 +130,7 @@ def transfer(
     seeds: int = 3,
     max_rows: int | None = None,
     draws: int = 10,
+    matrix_seeds: int | None = None,
     widths: Sequence[int] = WIDTHS,
     root: Path | None = None,
     directory: Path | None = None,
@@ -142,6 +146,8 @@ def transfer(
       seeds: how many, from the recipe's seed upward.
       max_rows: scored rows for each task and language; None: all.
       draws: of classifications.
+      matrix_seeds: seeds whose single-task models are scored on every task, for the matrix; those
+        of the other seeds are scored on their own task only. None: all.
       widths: of the dimension curve.
       root: where runs live.
       directory: this very run directory.
@@ -160,13 +166,15 @@ def transfer(
         raise UsageError(f"{seeds} seeds", accepted="one or more; three for a claim")
     from trine.embeddings.transfer_report import write_transfer_report
 
-    identity = StudyConfig(recipe=recipe, seeds=seeds, max_rows=max_rows, draws=draws)
+    identity = StudyConfig(
+        recipe=recipe, seeds=seeds, max_rows=max_rows, draws=draws, matrix_seeds=matrix_seeds
+    )
     name = recipe.title or Path(recipe.model.base).name
     run = open_run(
         identity, system="embeddings", verb="transfer", name=name, seed=recipe.seed, root=root,
         directory=directory,
     )  # fmt: skip
-    cells = _cells(run, recipe, base, seeds, tuple(widths), max_rows, draws)
+    cells = _cells(run, recipe, base, identity, tuple(widths))
     with run:
         left = [cell for cell in cells if not (cell.directory / "scores.json").is_file()]
         say(f"{len(cells)} models, {len(cells) - len(left)} of them there already")
@@ -187,10 +195,8 @@ def _cells(
     run: Run,
     recipe: Recipe,
     source: Path,
-    seeds: int,
+    study: StudyConfig,
     widths: tuple[int, ...],
-    max_rows: int | None,
-    draws: int,
 ) -> list[Cell]:
     from trine.embeddings.training import expected_updates
     from trine.embeddings.training_rows import training_rows
@@ -201,22 +207,34 @@ def _cells(
     updates = [max(1, round(n)) for n in expected_updates(recipe, sizes)]
     curve = tuple(sorted({*widths, recipe.dimension}))
 
-    def cell(arm: str, task: str, seed: int | None, own: Recipe, at: tuple[int, ...]) -> Cell:
+    seeds = range(recipe.seed, recipe.seed + study.seeds)
+    full_rows = study.seeds if study.matrix_seeds is None else study.matrix_seeds
+
+    def cell(
+        arm: str,
+        task: str,
+        seed: int | None,
+        own: Recipe,
+        at: tuple[int, ...],
+        scored: tuple[str, ...] = (),
+    ) -> Cell:
         parts = [arm.replace("+", "-"), task, "" if seed is None else f"seed-{seed}"]
         folder = run.directory / "cells" / "_".join(part for part in parts if part)
-        return Cell(arm, task, seed, own, source, folder, at, max_rows, draws)
+        return Cell(arm, task, seed, own, source, folder, at, study.max_rows, study.draws, scored)
 
     found = [cell("base", "", None, recipe, ()), cell("base+pca", "", None, recipe, curve)]
-    for seed in range(recipe.seed, recipe.seed + seeds):
+    for seed in seeds:
         own = recipe.model_copy(update={"seed": seed})
         found.append(cell("multi", "", seed, own, curve))
-    for seed in range(recipe.seed, recipe.seed + seeds):
+    for seed in seeds:
         own = recipe.model_copy(update={"seed": seed})
         for task, count in zip(trained, updates, strict=True):
             if task.kind == "unlabelled":
                 continue
             alone = single_recipe(own, task.name, count)
-            found.append(cell("single", task.name, seed, alone, (recipe.dimension,)))
+            every = seed - recipe.seed < full_rows
+            scored = () if every else (task.name,)
+            found.append(cell("single", task.name, seed, alone, (recipe.dimension,), scored))
     return found
 
 
@@ -236,7 +254,7 @@ def _run_cell(cell: Cell) -> None:
     widths = sorted({*(width for width in cell.widths if width <= full), full})
     rows = evaluate_model(
         model,
-        tasks,
+        [task for task in tasks if not cell.scored or task.name in cell.scored],
         model_name=cell.model,
         widths=widths,
         max_rows=cell.max_rows,
