@@ -123,6 +123,14 @@ def test_scores_and_pairs(tmp_path: Path) -> None:
     assert found[1].labels == 0
 
 
+def test_texts_without_labels_are_audited_too(tmp_path: Path) -> None:
+    rows = [("train", "a text"), ("train", "A text."), ("test", "another")]
+    pl.DataFrame(rows, schema=["split", "text"], orient="row").write_csv(tmp_path / "t.csv")
+    config = TaskConfig(name="t", source="t.csv", split="split", kind="unlabelled")
+    (found,) = audit([config], tmp_path).tasks
+    assert found.findings == ["1 repeated training row will be dropped"]
+
+
 def test_the_document_is_plain_and_complete(tmp_path: Path) -> None:
     import json
 

@@ -247,7 +247,7 @@ _SCORED = ("validation", "test")
 
 
 def _conflicts(config: TaskConfig, keyed: pl.DataFrame) -> int:
-    if config.kind == "pairs":
+    if config.kind not in ("single", "multi", "hierarchical", "graded"):
         return 0
     value = pl.col("score") if config.kind == "graded" else pl.col("labels").list.sort()
     if config.kind == "hierarchical":

@@ -224,7 +224,7 @@ def _kind(
         raise DataError(
             f"{source}: texts in {first!r} and no label; its columns: {', '.join(table.columns)}",
             accepted="a column whose values repeat, or a second column of texts",
-            hint="write its [[tasks]] by hand",
+            hint='write its [[tasks]] by hand (kind = "unlabelled" serves distillation)',
         )
     return {"text": first, **_labelled(table, label, others, reasons)}
 
