@@ -408,7 +408,8 @@ def transfer(
 
     result = run_transfer(
         resolved, base, seeds=seeds, max_rows=max_rows, draws=draws, matrix_seeds=matrix_seeds,
-        widths=widths or WIDTHS, root=runs, directory=directory, executor=make_executor(workers), progress=make_progress(), say=say,
+        widths=widths or WIDTHS, root=runs, directory=directory,
+        executor=make_executor(workers), progress=make_progress(), say=say,
     )  # fmt: skip
     emit(
         result.rows.to_dicts(),

@@ -56,6 +56,7 @@ class StudyConfig(Config):
     max_rows: int | None = None
     draws: int = 10
     matrix_seeds: int | None = None
+    widths: tuple[int, ...] = WIDTHS
 
 
 @dataclass(frozen=True)
@@ -167,14 +168,15 @@ def transfer(
     from trine.embeddings.transfer_report import write_transfer_report
 
     identity = StudyConfig(
-        recipe=recipe, seeds=seeds, max_rows=max_rows, draws=draws, matrix_seeds=matrix_seeds
-    )
+        recipe=recipe, seeds=seeds, max_rows=max_rows, draws=draws, matrix_seeds=matrix_seeds,
+        widths=tuple(widths),
+    )  # fmt: skip
     name = recipe.title or Path(recipe.model.base).name
     run = open_run(
         identity, system="embeddings", verb="transfer", name=name, seed=recipe.seed, root=root,
         directory=directory,
     )  # fmt: skip
-    cells = _cells(run, recipe, base, identity, tuple(widths))
+    cells = _cells(run, recipe, base, identity)
     with run:
         left = [cell for cell in cells if not (cell.directory / "scores.json").is_file()]
         say(f"{len(cells)} models, {len(cells) - len(left)} of them there already")
@@ -196,7 +198,6 @@ def _cells(
     recipe: Recipe,
     source: Path,
     study: StudyConfig,
-    widths: tuple[int, ...],
 ) -> list[Cell]:
     from trine.embeddings.training import expected_updates
     from trine.embeddings.training_rows import training_rows
@@ -205,7 +206,7 @@ def _cells(
     trained = [task for task in tasks if task.config.role == "train"]
     sizes = [len(training_rows(task)) for task in trained]
     updates = [max(1, round(n)) for n in expected_updates(recipe, sizes)]
-    curve = tuple(sorted({*widths, recipe.dimension}))
+    curve = tuple(sorted({*study.widths, recipe.dimension}))
 
     seeds = range(recipe.seed, recipe.seed + study.seeds)
     full_rows = study.seeds if study.matrix_seeds is None else study.matrix_seeds
