@@ -28,13 +28,33 @@ from trine.core.errors import UsageError
 from trine.core.seeding import Seeds
 from trine.embeddings.training_rows import TrainingRows
 
-__all__ = ["StepSampler", "TaskBatchSampler", "task_rates"]
+__all__ = ["StepSampler", "TaskBatchSampler", "drawn_tasks", "task_rates"]
 
 
 def task_rates(sizes: Sequence[int], alpha: float) -> np.ndarray:
     """`[n]` probabilities proportional to size ** alpha: 0 is uniform, 1 proportional."""
     weights = np.asarray(sizes, dtype=np.float64) ** alpha
     return weights / weights.sum()
+
+
+def drawn_tasks(
+    rates: np.ndarray, tasks_per_step: int, steps: int, seeds: Seeds
+) -> Iterator[list[int]]:
+    """The tasks of each step, by number; known before any training, for equal updates elsewhere.
+
+    Args:
+      rates: `[n]` see `task_rates`.
+      tasks_per_step: k, all of them if there are no more.
+      steps: how many.
+      seeds: of the batches.
+    """
+    rng = seeds.generator("tasks")
+    for _ in range(steps):
+        if tasks_per_step >= len(rates):
+            yield list(range(len(rates)))
+        else:
+            drawn = rng.choice(len(rates), size=tasks_per_step, replace=False, p=rates)
+            yield sorted(int(task) for task in drawn)
 
 
 class TaskBatchSampler(DefaultBatchSampler):
@@ -207,18 +227,11 @@ class StepSampler(MultiDatasetDefaultBatchSampler):
 
     def __iter__(self) -> Iterator[list[int]]:
         """Row numbers in the concatenated data set."""
-        rng = self.seeds.generator("tasks")
         offsets = np.cumsum([0, *(len(cast("Any", part)) for part in self.dataset.datasets)])
         streams = [iter(sampler) for sampler in self.batch_samplers]
-        for _ in range(self.steps):
-            for task in self._draw(rng):
+        for tasks in drawn_tasks(self.rates, self.per_step, self.steps, self.seeds):
+            for task in tasks:
                 yield [int(offsets[task]) + row for row in next(streams[task])]
-
-    def _draw(self, rng: np.random.Generator) -> list[int]:
-        if self.per_step == len(self.rates):
-            return list(range(len(self.rates)))
-        drawn = rng.choice(len(self.rates), size=self.per_step, replace=False, p=self.rates)
-        return sorted(int(task) for task in drawn)
 
 
 class _Deck:

@@ -31,6 +31,16 @@ Role = Literal["train", "zero_shot"]
 LossName = Literal["info_nce", "pair_bce", "pair_margin", "cosent", "distillation"]
 Metric = Literal["classification", "clustering", "sts", "bitext", "retrieval", "triplet"]
 
+# What can be measured on the rows of a kind.
+_METRICS: dict[str, tuple[str, ...]] = {
+    "single": ("classification", "clustering", "retrieval", "triplet"),
+    "hierarchical": ("classification", "clustering", "retrieval", "triplet"),
+    "multi": ("classification", "retrieval", "triplet"),
+    "pairs": ("bitext", "retrieval"),
+    "graded": ("sts",),
+    "unlabelled": (),
+}
+
 
 class TaskConfig(Config):
     """One semantic labelling task: where its rows are and what its columns mean.
@@ -124,6 +134,13 @@ class TaskConfig(Config):
             raise ValueError(f"task {self.name!r}: unlabelled text has no loss but distillation")
         if (self.loss == "cosent") != (self.kind == "graded") and self.loss is not None:
             raise ValueError(f"task {self.name!r}: loss cosent and kind graded go together")
+        wrong = [metric for metric in self.metrics if metric not in _METRICS[self.kind]]
+        if wrong:
+            fitting = ", ".join(_METRICS[self.kind]) or "none"
+            raise ValueError(
+                f"task {self.name!r} of kind {self.kind} cannot be measured by {wrong[0]!r}; "
+                f"accepted: {fitting}"
+            )
         return self
 
 
@@ -233,6 +250,8 @@ class Recipe(Config):
       head: projection.
       training: steps.
       seed: the one seed.
+      data_seed: of splits that are made here and of `max_rows`; None: the seed. A study of several
+        seeds keeps it the same, so that no seed trains on another's test rows.
       title: for the model card.
       licence: of the resulting model, for the card.
     """
@@ -243,6 +262,7 @@ class Recipe(Config):
     head: HeadConfig = HeadConfig()
     training: TrainingConfig = TrainingConfig()
     seed: int = Field(default=0, ge=0)
+    data_seed: int | None = Field(default=None, ge=0)
     title: str = ""
     licence: str = ""
 

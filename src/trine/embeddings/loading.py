@@ -81,7 +81,8 @@ def load_tasks(
       base: directory that relative sources start from.
       drop_leaks: whether training rows repeated in validation or test are dropped.
     """
-    loaded = [load_task(t, base, seed=recipe.seed, drop_leaks=drop_leaks) for t in recipe.tasks]
+    seed = recipe.seed if recipe.data_seed is None else recipe.data_seed
+    loaded = [load_task(t, base, seed=seed, drop_leaks=drop_leaks) for t in recipe.tasks]
     return [task for task, _ in loaded], [facts for _, facts in loaded]
 
 
