@@ -36,8 +36,8 @@ def triplets(
 
     Returns:
       `triplet_random` and `triplet_hard`; none if no text has both a positive and a negative. The
-      hard negative is drawn among the texts of the label whose centroid is nearest to the anchor
-      and that the anchor does not have. Standard errors are over anchors.
+      hard negative is drawn among the texts of one label: of those that the anchor does not have,
+      the one whose texts have the highest mean cosine with it. Standard errors are over anchors.
     """
     names = sorted({name for row in labels for name in row})
     member = np.zeros((len(labels), len(names)), dtype=np.float32)
@@ -78,7 +78,7 @@ def _wins(positive: np.ndarray, negative: np.ndarray) -> float:
     return float(np.mean((positive > negative) + 0.5 * (positive == negative)))
 
 
-def _standard_error(values: Sequence[float]) -> float | None:
+def _standard_error(values: Sequence[float] | np.ndarray) -> float | None:
     if len(values) < 2:
         return None
     return 100 * float(np.std(values, ddof=1)) / math.sqrt(len(values))
@@ -94,7 +94,9 @@ def label_recall(
     """Share of queries one of whose labels is among the k nearest labels.
 
     A label's nearness is that of its nearest item: for job titles, an occupation is found if any of
-    its known titles is near.
+    its known titles is near. Labels at the same distance, e.g. of one title that belongs to several
+    occupations, come in random order, and the mean over all orders is counted: vectors that are all
+    the same get chance, not everything.
 
     Args:
       queries: `[q, width]` of length one.
@@ -111,20 +113,30 @@ def label_recall(
     order = np.argsort(columns, kind="stable")
     rows, columns = rows[order], columns[order]
     starts = np.flatnonzero(np.r_[True, columns[1:] != columns[:-1]])
-    ranks: list[int] = []
+    found = np.zeros((len(queries), len(ks)))
     for start in range(0, len(queries), _CHUNK):
         cosines = queries[start : start + _CHUNK] @ items.T
         nearest = np.maximum.reduceat(cosines[:, rows], starts, axis=1)  # [chunk, labels]
         for offset, row in enumerate(nearest):
             known = [column[n] for n in query_labels[start + offset] if n in column]
             # A query whose labels no item has cannot be found: it counts as a miss.
-            best = max((row[c] for c in known), default=-np.inf)
-            ranks.append(int((row > best).sum()) if known else len(names))
-    hits = np.asarray(ranks)
-    n = len(hits)
-    found: list[Measured] = []
-    for k in ks:
-        share = float(np.mean(hits < k)) if n else math.nan
-        se = 100 * math.sqrt(share * (1 - share) / n) if n else None
-        found.append(Measured(f"recall@{k}", 100 * share, se, n))
-    return found
+            if known:
+                best = row[known].max()
+                right = int((row[known] == best).sum())
+                equal = int((row == best).sum())
+                nearer = int((row > best).sum())
+                found[start + offset] = [_within(k - nearer, right, equal) for k in ks]
+    return [
+        Measured(f"recall@{k}", 100 * float(np.mean(column)), _standard_error(column), len(queries))
+        for k, column in zip(ks, found.T, strict=True)
+        if len(queries)
+    ]
+
+
+def _within(places: int, right: int, equal: int) -> float:
+    """Chance that one of `right` among `equal` labels in random order is in the first places."""
+    if places <= 0:
+        return 0.0
+    if places > equal - right:
+        return 1.0
+    return 1 - math.comb(equal - right, places) / math.comb(equal, places)

@@ -19,9 +19,12 @@ Source: Muennighoff et al. 2023, "MTEB: Massive Text Embedding Benchmark" (arXiv
 from __future__ import annotations
 
 import math
+import random
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import contextmanager, redirect_stderr
 from dataclasses import dataclass
+from io import StringIO
 from typing import Any
 
 import numpy as np
@@ -44,6 +47,9 @@ __all__ = [
 # MTEB's number of draws of a classification.
 DRAWS = 10
 
+# Of MTEB's multi-label classifier.
+_NEIGHBOURS = 5
+
 _BATCH = {"batch_size": 256, "show_progress_bar": False}
 
 
@@ -57,7 +63,29 @@ class Measured:
     n: int
 
 
-def _task(kind: type, task_type: str, main_score: str, **attributes: object) -> Any:
+@contextmanager
+def _own_seeds() -> Generator[None]:
+    """MTEB seeds `random`, numpy and torch for the whole process; afterwards they are as before."""
+    import torch
+
+    kept = random.getstate(), np.random.get_state()  # noqa: NPY002 (the global one is kept)
+    with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
+        try:
+            yield
+        finally:
+            random.setstate(kept[0])
+            np.random.set_state(kept[1])  # noqa: NPY002
+
+
+def _scores(
+    kind: type,
+    task_type: str,
+    main_score: str,
+    dataset: Any,
+    vectors: KnownVectors,
+    **attributes: object,
+) -> dict[str, Any]:
+    """Makes a task of MTEB, gives it local rows and runs its protocol."""
     from mteb.abstasks.task_metadata import TaskMetadata
 
     # MTEB registers nothing here: the class is made for one evaluation and carries local rows.
@@ -70,16 +98,17 @@ def _task(kind: type, task_type: str, main_score: str, **attributes: object) -> 
         eval_langs=["eng-Latn"],  # not used by the protocols; the language is on our own rows
         main_score=main_score,
     )
-    return type("LocalTask", (kind,), {"metadata": metadata, **attributes})()
-
-
-def _run(task: Any, dataset: Any, vectors: KnownVectors) -> dict[str, Any]:
-    task.dataset = dataset
-    task.data_loaded = True
-    with warnings.catch_warnings():
+    # Some of its tasks show bars of their own that cannot be turned off: they go to the buffer.
+    with _own_seeds(), redirect_stderr(StringIO()), warnings.catch_warnings():
         # Of measures that the protocol computes besides and that nobody reads here.
         warnings.filterwarnings("ignore", module="sklearn")
         warnings.filterwarnings("ignore", message=".*unique classes.*")
+        warnings.filterwarnings("ignore", message="An input array is constant")
+        # Of bitext mining, which copies a tensor where a view would do.
+        warnings.filterwarnings("ignore", message="To copy construct from a tensor")
+        task: Any = type("LocalTask", (kind,), {"metadata": metadata, **attributes})()
+        task.dataset = dataset
+        task.data_loaded = True
         return task.evaluate(vectors, "test", encode_kwargs=dict(_BATCH))["default"]
 
 
@@ -93,6 +122,11 @@ def _rows(frame: pl.DataFrame, columns: Mapping[str, str]) -> Any:
     from datasets import Dataset
 
     return Dataset.from_dict({new: frame[old].to_list() for new, old in columns.items()})
+
+
+def _accuracy(_: object, truth: Any, predicted: Any) -> dict[str, float]:
+    # MTEB's own also ranks two labels by average precision, which labels that are texts refuse.
+    return {"accuracy": float(np.mean(np.asarray(truth) == np.asarray(predicted)))}
 
 
 def classification(
@@ -124,11 +158,16 @@ def classification(
             f"{len(names)} label(s) in the training rows of a classification",
             accepted="two or more",
         )
-    # As MTEB does: a scored label that no training row has cannot be right, and stays in.
-    task = _task(AbsTaskClassification, "Classification", "accuracy", n_experiments=draws)
     columns = {"text": "text", "label": label}
-    scores = _run(
-        task, DatasetDict({"train": _rows(train, columns), "test": _rows(test, columns)}), vectors
+    # As MTEB does: a scored label that no training row has cannot be right, and stays in.
+    scores = _scores(
+        AbsTaskClassification,
+        "Classification",
+        "accuracy",
+        DatasetDict({"train": _rows(train, columns), "test": _rows(test, columns)}),
+        vectors,
+        n_experiments=draws,
+        _calculate_scores=_accuracy,
     )
     values = [draw["accuracy"] for draw in scores["scores_per_experiment"]]
     return _over_draws("accuracy", values, test.height)
@@ -144,33 +183,34 @@ def multilabel(
       test: the same columns.
       vectors: of all texts.
       draws: see `classification`.
+
+    MTEB scores 3,000 rows at most, stratified by label. A label that only scored rows have counts
+    as never found.
+
+    Raises:
+      DataError: fewer training rows than neighbours.
     """
     from datasets import DatasetDict
     from mteb.abstasks.multilabel_classification import AbsTaskMultilabelClassification
 
-    names = sorted(set(train["labels"].explode().drop_nulls().to_list()))
-    number = {name: i for i, name in enumerate(names)}
-
-    def numbered(frame: pl.DataFrame) -> pl.DataFrame:
-        lists = [[number[x] for x in row if x in number] for row in frame["labels"].to_list()]
-        return (
-            frame.select("text")
-            .with_columns(pl.Series("label", lists))
-            .filter(pl.col("label").list.len() > 0)
+    if train.height < _NEIGHBOURS:
+        raise DataError(
+            f"{train.height} training rows of a multi-label classification",
+            accepted=f"{_NEIGHBOURS} or more, as many as there are neighbours",
         )
-
-    first, second = numbered(train), numbered(test)
-    task = _task(
-        AbsTaskMultilabelClassification, "MultilabelClassification", "lrap", n_experiments=draws
-    )
-    columns = {"text": "text", "label": "label"}
-    scores = _run(
-        task, DatasetDict({"train": _rows(first, columns), "test": _rows(second, columns)}), vectors
+    columns = {"text": "text", "label": "labels"}
+    scores = _scores(
+        AbsTaskMultilabelClassification,
+        "MultilabelClassification",
+        "lrap",
+        DatasetDict({"train": _rows(train, columns), "test": _rows(test, columns)}),
+        vectors,
+        n_experiments=draws,
     )
     each = scores["scores_per_experiment"]
+    scored = min(test.height, AbsTaskMultilabelClassification.max_eval_samples or test.height)
     return [
-        _over_draws(metric, [draw[metric] for draw in each], second.height)
-        for metric in ("lrap", "f1")
+        _over_draws(metric, [draw[metric] for draw in each], scored) for metric in ("lrap", "f1")
     ]
 
 
@@ -180,17 +220,18 @@ def clustering(test: pl.DataFrame, vectors: KnownVectors, *, label: str = "label
     from mteb.abstasks.clustering import AbsTaskClustering
 
     frame = test.with_columns(pl.concat_list(label).alias("labels"))
-    task = _task(
+    rows = _rows(frame, {"sentences": "text", "labels": "labels"})
+    scores = _scores(
         AbsTaskClustering,
         "Clustering",
         "v_measure",
+        DatasetDict({"test": rows}),
+        vectors,
         max_fraction_of_documents_to_embed=None,
         max_document_to_embed=None,
         # A sample with replacement as large as the data; MTEB's default suits far larger sets.
         max_documents_per_cluster=min(16_384, frame.height),
     )
-    rows = _rows(frame, {"sentences": "text", "labels": "labels"})
-    scores = _run(task, DatasetDict({"test": rows}), vectors)
     return _over_draws("v_measure", scores["v_measures"]["Level 0"], frame.height)
 
 
@@ -201,21 +242,30 @@ def sts(test: pl.DataFrame, vectors: KnownVectors, *, resamples: int = 200) -> M
       test: columns `text`, `pair`, `score`.
       vectors: of all texts.
       resamples: for the standard error.
+
+    Raises:
+      DataError: fewer than two different scores have no ranks to compare.
     """
     from datasets import DatasetDict
     from mteb.abstasks.sts import AbsTaskSTS
     from scipy.stats import spearmanr
 
     scores = test["score"]
-    task = _task(
+    if scores.n_unique() < 2:
+        raise DataError(
+            f"{scores.n_unique()} different score(s) in {test.height} graded rows",
+            accepted="two or more",
+        )
+    rows = _rows(test, {"sentence1": "text", "sentence2": "pair", "score": "score"})
+    value = _scores(
         AbsTaskSTS,
         "STS",
         "cosine_spearman",
+        DatasetDict({"test": rows}),
+        vectors,
         min_score=float(scores.min() or 0),  # pyright: ignore[reportArgumentType] (a number)
         max_score=float(scores.max() or 0),  # pyright: ignore[reportArgumentType] (a number)
-    )
-    rows = _rows(test, {"sentence1": "text", "sentence2": "pair", "score": "score"})
-    value = _run(task, DatasetDict({"test": rows}), vectors)["cosine_spearman"]
+    )["cosine_spearman"]
     first = vectors.of(test["text"].to_list())
     second = vectors.of(test["pair"].to_list())
     cosines, truth = (first * second).sum(axis=1), scores.to_numpy()
@@ -223,8 +273,11 @@ def sts(test: pl.DataFrame, vectors: KnownVectors, *, resamples: int = 200) -> M
     values: list[float] = []
     for _ in range(resamples):
         chosen = generator.integers(len(truth), size=len(truth))
-        values.append(float(spearmanr(cosines[chosen], truth[chosen])[0]))  # pyright: ignore[reportArgumentType] (stubs)
-    return Measured("spearman", 100 * float(value), 100 * float(np.std(values, ddof=1)), len(truth))
+        if np.ptp(truth[chosen]) and np.ptp(cosines[chosen]):  # else there is no correlation
+            values.append(float(spearmanr(cosines[chosen], truth[chosen])[0]))  # pyright: ignore[reportArgumentType] (stubs)
+    se = 100 * float(np.std(values, ddof=1)) if len(values) > 1 else None
+    # Equal cosines everywhere order nothing: no correlation.
+    return Measured("spearman", 100 * value if math.isfinite(value) else 0.0, se, len(truth))
 
 
 def bitext(test: pl.DataFrame, vectors: KnownVectors) -> Measured:
@@ -232,9 +285,8 @@ def bitext(test: pl.DataFrame, vectors: KnownVectors) -> Measured:
     from datasets import DatasetDict
     from mteb.abstasks.text.bitext_mining import AbsTaskBitextMining
 
-    task = _task(AbsTaskBitextMining, "BitextMining", "f1")
-    rows = _rows(test, {"sentence1": "text", "sentence2": "pair"})
-    value = _run(task, DatasetDict({"test": rows}), vectors)["f1"]
+    rows = DatasetDict({"test": _rows(test, {"sentence1": "text", "sentence2": "pair"})})
+    value = _scores(AbsTaskBitextMining, "BitextMining", "f1", rows, vectors)["f1"]
     se = 100 * math.sqrt(max(value * (1 - value), 0) / max(test.height, 1))
     return Measured("f1", 100 * float(value), se, test.height)
 
@@ -261,8 +313,8 @@ def retrieval(test: pl.DataFrame, vectors: KnownVectors) -> list[Measured]:
         relevant_docs=relevant,
         top_ranked=None,
     )
-    task = _task(AbsTaskRetrieval, "Retrieval", "ndcg_at_10")
-    scores = _run(task, {"default": {"test": split}}, vectors)
+    rows = {"default": {"test": split}}
+    scores = _scores(AbsTaskRetrieval, "Retrieval", "ndcg_at_10", rows, vectors)
     found: list[Measured] = []
     for metric, key in (
         ("ndcg@10", "ndcg_at_10"),

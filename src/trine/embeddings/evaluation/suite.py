@@ -18,12 +18,13 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 import polars as pl
 
-from trine.core.errors import UsageError
+from trine.core.errors import DataError, UsageError
 from trine.core.progress import Progress, SilentProgress
 from trine.core.seeding import Seeds
 from trine.embeddings.evaluation.labels import label_recall, triplets
@@ -122,8 +123,14 @@ def evaluate_model(
       draws: of classifications; MTEB's 10 unless it must be quick.
       seed: of choices.
       progress: where to tell how far it is.
+
+    Raises:
+      UsageError: if a width is larger than the vectors.
     """
     stores: dict[str | None, TextVectors] = {}
+    full = int(model.get_embedding_dimension() or 0)
+    for width in widths or ():
+        _check_width(width, full, model_name)  # before anything is encoded
 
     def vectors_for(task: Task) -> TextVectors:
         prefix = task.config.prefix
@@ -167,19 +174,20 @@ def evaluate_vectors(
     """
     rows: list[ScoreRow] = []
     tasks = list(tasks)
+    if widths is not None:
+        widths = list(dict.fromkeys(widths))
     with (progress or SilentProgress()).task(f"evaluating {model_name}", len(tasks)) as shown:
         for task in tasks:
             store = vectors_for(task)
             seeds = Seeds(seed).child("evaluation", task.name)
             by_language = _languages(task, split) if measures_of(task) else []
+            if measures_of(task) and not by_language:
+                _LOG.warning("task %s has no %s rows; not scored", task.name, split)
             for language in by_language:
                 scored, train = _choose(task, split, language, max_rows, seeds)
                 store.add(_texts(scored, train, measures_of(task)))
                 for width in widths or [store.width]:
-                    if width > store.width:
-                        raise UsageError(
-                            f"width {width} of {model_name}", accepted=f"1 to {store.width}"
-                        )
+                    _check_width(width, store.width, model_name)
                     known = KnownVectors(store, width, model_name)
                     for found in _measure(task, scored, train, known, seeds, draws):
                         rows.append(_row(model_name, task, language, found, width))
@@ -216,6 +224,11 @@ def texts_of(
     return list(asked)
 
 
+def _check_width(width: int, full: int, model: str) -> None:
+    if not 1 <= width <= full:
+        raise UsageError(f"width {width} of {model}", accepted=f"1 to {full}")
+
+
 def _row(model: str, task: Task, language: str, found: Measured, width: int) -> ScoreRow:
     return ScoreRow(model, task.name, language, found.metric, found.score, found.se, found.n, width)
 
@@ -233,7 +246,9 @@ def _choose(
         scored = scored[sorted(int(i) for i in chosen)]
     train = task.rows("train", language)
     # A data set without a train split (SLURP here) lends the examples from validation.
-    return scored, train if train.height else task.rows("validation", language)
+    if not train.height and split != "validation":
+        train = task.rows("validation", language)
+    return scored, train
 
 
 def _texts(scored: pl.DataFrame, train: pl.DataFrame, measures: Sequence[str]) -> list[str]:
@@ -255,25 +270,43 @@ def _measure(
 ) -> list[Measured]:
     found: list[Measured] = []
     for measure in measures_of(task):
-        if not scored.height:
-            continue
-        if measure == "sts":
-            found.append(sts(scored, known))
-        elif measure == "bitext":
-            found.append(bitext(scored, known))
-        elif measure == "retrieval" and task.kind == "pairs":
-            found.extend(retrieval(scored, known))
-        elif measure == "retrieval":
-            found.extend(_label_recall(task, scored, train, known))
-        elif measure == "triplet":
-            labels = [row[-1:] if task.kind != "multi" else row for row in scored["labels"]]
-            texts = known.of(scored["text"].to_list())
-            found.extend(triplets(texts, labels, seeds.generator("triplets")))
-        elif measure == "clustering":
-            found.append(clustering(_with_label(scored, -1), known))
-        elif measure == "classification":
-            found.extend(_classify(task, scored, train, known, draws))
+        try:
+            found += _one_measure(measure, task, scored, train, known, seeds, draws)
+        except DataError as error:
+            # One language with too few rows must not cost the scores of all others.
+            languages = ", ".join(scored["language"].unique())
+            _LOG.warning("task %s (%s), %s: %s; skipped", task.name, languages, measure, error)
     return found
+
+
+def _one_measure(
+    measure: str,
+    task: Task,
+    scored: pl.DataFrame,
+    train: pl.DataFrame,
+    known: KnownVectors,
+    seeds: Seeds,
+    draws: int,
+) -> list[Measured]:
+    if measure == "sts":
+        return [sts(scored, known)]
+    if measure == "bitext":
+        return [bitext(scored, known)]
+    if measure == "retrieval" and task.kind == "pairs":
+        return retrieval(scored, known)
+    if measure == "retrieval":
+        return _label_recall(task, scored, train, known)
+    if measure == "triplet":
+        labels = _labels(task, scored)
+        texts = known.of(scored["text"].to_list())
+        return triplets(texts, labels, seeds.generator("triplets"))
+    if measure == "clustering":
+        return [clustering(_with_label(scored, -1), known)]
+    return _classify(task, scored, train, known, draws)
+
+
+def _labels(task: Task, frame: pl.DataFrame) -> list[list[str]]:
+    return [row if task.kind == "multi" else row[-1:] for row in frame["labels"].to_list()]
 
 
 def _with_label(frame: pl.DataFrame, level: int) -> pl.DataFrame:
@@ -283,21 +316,17 @@ def _with_label(frame: pl.DataFrame, level: int) -> pl.DataFrame:
 def _label_recall(
     task: Task, scored: pl.DataFrame, train: pl.DataFrame, known: KnownVectors
 ) -> list[Measured]:
-    def labels(frame: pl.DataFrame) -> list[list[str]]:
-        return [row if task.kind == "multi" else row[-1:] for row in frame["labels"].to_list()]
-
+    if not train.height:
+        raise DataError("no training rows to retrieve", accepted="one or more")
     return label_recall(
-        known.of(scored["text"].to_list()), labels(scored),
-        known.of(train["text"].to_list()), labels(train),
+        known.of(scored["text"].to_list()), _labels(task, scored),
+        known.of(train["text"].to_list()), _labels(task, train),
     )  # fmt: skip
 
 
 def _classify(
     task: Task, scored: pl.DataFrame, train: pl.DataFrame, known: KnownVectors, draws: int
 ) -> list[Measured]:
-    if not train.height:
-        _LOG.warning("task %s has no training rows to draw examples from; skipped", task.name)
-        return []
     if task.kind == "multi":
         return multilabel(
             train.select("text", "labels"), scored.select("text", "labels"), known, draws=draws
@@ -305,7 +334,7 @@ def _classify(
     found = [classification(_with_label(train, -1), _with_label(scored, -1), known, draws=draws)]
     if task.kind == "hierarchical":
         coarse = classification(_with_label(train, 0), _with_label(scored, 0), known, draws=draws)
-        found.append(Measured("accuracy_coarse", coarse.score, coarse.se, coarse.n))
+        found.append(replace(coarse, metric="accuracy_coarse"))
     return found
 
 
