@@ -61,7 +61,7 @@ def test_every_fault_is_said(tmp_path: Path) -> None:
         "1 row without text, label, pair or score",
         "1 text with different labels",
         "1 label with one training text, no positive to learn from: only",
-        "1 label in validation or test only, cannot be learnt: unseen",
+        "1 label in validation or test only, never trained on: unseen",
         "1 text over 10,000 characters; kept, and cut by the tokenizer",
     ]
 
@@ -96,6 +96,8 @@ def test_overlap_counts_test_rows_in_the_other_task(tmp_path: Path) -> None:
     assert set(found.overlaps) == expected
     assert len(found.overlaps) == len(expected)
     assert found.overlaps[0].in_any == 2
+    assert {o.test_task for o in found.leaking} == {"one", "two", "three"}
+    assert found.tables()[-1].frame.height == len(found.leaking) == 3
     assert str(found.overlaps[0]).startswith("2 of 2 test rows are in ")
 
 

@@ -148,7 +148,7 @@ def test_odd_rows_are_findings_and_no_errors(init: Any) -> None:
         "1 row without text, label, pair or score",
         "1 text over 10,000 characters; kept, and cut by the tokenizer",
         "1 label with one training text, no positive to learn from: single",
-        "1 label in validation or test only, cannot be learnt: unseen",
+        "1 label in validation or test only, never trained on: unseen",
     ):
         assert finding in done.err
         assert f"# {finding}\n" in done.out

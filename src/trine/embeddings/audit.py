@@ -83,7 +83,7 @@ class TaskAudit:
             lines.append(f"{_count(self.conflicts, 'text')} with different {what}")
         for names, what in (
             (facts.single_labels, "with one training text, no positive to learn from"),
-            (facts.unseen_labels, "in validation or test only, cannot be learnt"),
+            (facts.unseen_labels, "in validation or test only, never trained on"),
         ):
             if names:
                 lines.append(f"{_count(len(names), 'label')} {what}: {_names(names)}")
@@ -137,6 +137,11 @@ class Audit:
     tasks: Sequence[TaskAudit]
     overlaps: Sequence[Overlap]
 
+    @property
+    def leaking(self) -> list[Overlap]:
+        """Overlaps with another task's train: those that spoil a zero-shot score."""
+        return [overlap for overlap in self.overlaps if overlap.in_train]
+
     def document(self) -> dict[str, Any]:
         """What `--json` prints."""
         tasks = [{**asdict(task), "findings": task.findings} for task in self.tasks]
@@ -156,8 +161,8 @@ class Audit:
             made.append(
                 Table(frame, "Findings", [Column("task", highlight=True), Column("finding")])
             )
-        if self.overlaps:
-            most = self.overlaps[:_MOST_OVERLAPS]
+        if self.leaking:
+            most = self.leaking[:_MOST_OVERLAPS]
             frame = pl.DataFrame(
                 [(o.test_task, o.other_task, o.in_train, o.in_any) for o in most],
                 schema=["test_of", "found_in", "in_train", "in_any_split"],
@@ -169,7 +174,7 @@ class Audit:
                 Column("in_train", "its train", ","),
                 Column("in_any_split", "any split", ","),
             ]
-            fewer = len(self.overlaps) - len(most)
+            fewer = len(self.leaking) - len(most)
             caption = "Trained on the second task, a model must not call the first one zero-shot."
             caption += f" {_count(fewer, 'smaller overlap')} not shown." if fewer else ""
             made.append(Table(frame, "Texts that two tasks share", shown, caption))

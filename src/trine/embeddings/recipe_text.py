@@ -62,7 +62,7 @@ def recipe_text(guesses: Sequence[Guess], findings: Audit) -> str:
     for guess, found in zip(guesses, findings.tasks, strict=True):
         config = guess.config
         lines = [*guess.reasons, *found.findings]
-        shared = [o for o in findings.overlaps if o.test_task == config.name]
+        shared = [o for o in findings.leaking if o.test_task == config.name]
         lines += [str(o) for o in shared if o.in_any >= _NOTABLE * o.test_rows]
         entries = {
             name: value
