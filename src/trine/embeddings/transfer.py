@@ -7,9 +7,12 @@ Arms, each scored on every task of the recipe:
     single     for each trained task and seed, a model that learned that task alone
     multi      for each seed, one model that learned them all
 
-A single-task model gets as many updates on its task's data as the multi-task model spends on it,
-from the same base, with the same losses, rates and batch sizes. Differences are paired by seed.
-A cell (one model) is one run directory below the study's; what is finished is not done again.
+A single-task model gets exactly as many updates on its task's data as the multi-task model of the
+same seed spends on it, from the same base, with the same losses, rates and batch sizes. Differences
+are paired by seed. Splits and choices of rows are those of the recipe's seed in every cell.
+
+A cell (one model) is one run directory below the study's; what is finished is not done again. Of a
+single-task model only the scores and the record stay, not its weights.
 
 Source of the question: LinkedIn Post Embeddings, arXiv 2405.11344, abstract. Terms of the
 comparison: our own.
@@ -19,6 +22,8 @@ from __future__ import annotations
 
 import logging
 import os
+import shutil
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -28,7 +33,7 @@ import polars as pl
 
 from trine.core.artifacts import read_json, write_json
 from trine.core.config import Config
-from trine.core.errors import UsageError
+from trine.core.errors import ConfigError, UsageError
 from trine.core.executors import Executor, SerialExecutor
 from trine.core.progress import Progress, SilentProgress
 from trine.core.runs import Run, open_run
@@ -40,7 +45,7 @@ from trine.embeddings.tasks import ScoreRow, Task
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
 
-__all__ = ["WIDTHS", "TransferResult", "single_recipe", "transfer"]
+__all__ = ["WIDTHS", "TransferResult", "single_recipe", "task_updates", "transfer"]
 
 _LOG = logging.getLogger(__name__)
 
@@ -157,8 +162,8 @@ def transfer(
       say: one line of talk.
 
     Raises:
-      UsageError: fewer than two trained tasks, or no seed.
-      ConfigError, DataError: as training would.
+      UsageError: fewer than two trained tasks, no seed, or a width below 1.
+      ConfigError, DataError: as training would; also tables that changed since the study began.
     """
     learned = [task for task in recipe.trained if task.kind != "unlabelled"]
     if len(learned) < 2:
@@ -167,6 +172,9 @@ def transfer(
         raise UsageError(f"{seeds} seeds", accepted="one or more; three for a claim")
     from trine.embeddings.transfer_report import write_transfer_report
 
+    if any(width < 1 for width in widths):
+        raise UsageError(f"width {min(widths)}", accepted="1 or more")
+    tasks, _ = load_tasks(recipe, base)
     identity = StudyConfig(
         recipe=recipe, seeds=seeds, max_rows=max_rows, draws=draws, matrix_seeds=matrix_seeds,
         widths=tuple(widths),
@@ -176,7 +184,8 @@ def transfer(
         identity, system="embeddings", verb="transfer", name=name, seed=recipe.seed, root=root,
         directory=directory,
     )  # fmt: skip
-    cells = _cells(run, recipe, base, identity)
+    _same_rows(run, tasks)
+    cells = _cells(run, identity, base, tasks)
     with run:
         left = [cell for cell in cells if not (cell.directory / "scores.json").is_file()]
         say(f"{len(cells)} models, {len(cells) - len(left)} of them there already")
@@ -193,22 +202,52 @@ def transfer(
     return result
 
 
-def _cells(
-    run: Run,
-    recipe: Recipe,
-    source: Path,
-    study: StudyConfig,
-) -> list[Cell]:
-    from trine.embeddings.training import expected_updates
+def task_updates(recipe: Recipe, tasks: Sequence[Task]) -> dict[str, int]:
+    """Batches that each trained task will have had when the recipe's training ends.
+
+    Known before training, since the tasks of a step are drawn from a named generator.
+    """
+    from trine.embeddings.batches import drawn_tasks, task_rates
     from trine.embeddings.training_rows import training_rows
 
-    tasks, _ = load_tasks(recipe, source)
     trained = [task for task in tasks if task.config.role == "train"]
-    sizes = [len(training_rows(task)) for task in trained]
-    updates = [max(1, round(n)) for n in expected_updates(recipe, sizes)]
-    curve = tuple(sorted({*study.widths, recipe.dimension}))
+    training = recipe.training
+    rates = task_rates([len(training_rows(task)) for task in trained], training.alpha)
+    drawn = drawn_tasks(
+        rates,
+        training.tasks_per_step or len(trained),
+        training.steps,
+        Seeds(recipe.seed).child("batches"),
+    )
+    counts = Counter(number for step in drawn for number in step)
+    return {task.name: counts[i] for i, task in enumerate(trained)}
 
-    seeds = range(recipe.seed, recipe.seed + study.seeds)
+
+def _seeded(recipe: Recipe, seed: int) -> Recipe:
+    if seed == recipe.seed:
+        return recipe
+    # The rows are those of the study's first seed: no seed trains on another's test rows.
+    data = recipe.seed if recipe.data_seed is None else recipe.data_seed
+    return recipe.model_copy(update={"seed": seed, "data_seed": data})
+
+
+def _same_rows(run: Run, tasks: Sequence[Task]) -> None:
+    from trine.embeddings.train_run import data_digest
+
+    path, digest = run.directory / "data.json", data_digest(tasks)
+    if path.is_file() and read_json(path)["digest"] != digest:
+        raise ConfigError(
+            f"{run.directory} was begun on other rows than the recipe's tables hold now",
+            hint="choose another directory, or restore the tables",
+        )
+    if not path.is_file():
+        write_json(path, {"digest": digest})
+
+
+def _cells(run: Run, study: StudyConfig, source: Path, tasks: Sequence[Task]) -> list[Cell]:
+    recipe = study.recipe
+    curve = tuple(sorted({*study.widths, recipe.dimension}))
+    recipes = [_seeded(recipe, recipe.seed + i) for i in range(study.seeds)]
     full_rows = study.seeds if study.matrix_seeds is None else study.matrix_seeds
 
     def cell(
@@ -224,18 +263,15 @@ def _cells(
         return Cell(arm, task, seed, own, source, folder, at, study.max_rows, study.draws, scored)
 
     found = [cell("base", "", None, recipe, ()), cell("base+pca", "", None, recipe, curve)]
-    for seed in seeds:
-        own = recipe.model_copy(update={"seed": seed})
-        found.append(cell("multi", "", seed, own, curve))
-    for seed in seeds:
-        own = recipe.model_copy(update={"seed": seed})
-        for task, count in zip(trained, updates, strict=True):
-            if task.kind == "unlabelled":
+    found += [cell("multi", "", own.seed, own, curve) for own in recipes]
+    for own in recipes:
+        for name, count in task_updates(own, tasks).items():
+            if recipe.task(name).kind == "unlabelled":
                 continue
-            alone = single_recipe(own, task.name, count)
-            every = seed - recipe.seed < full_rows
-            scored = () if every else (task.name,)
-            found.append(cell("single", task.name, seed, alone, (recipe.dimension,), scored))
+            # A task that no step drew is still shown one batch: there must be a model to score.
+            alone = single_recipe(own, name, max(1, count))
+            scored = () if own.seed - recipe.seed < full_rows else (name,)
+            found.append(cell("single", name, own.seed, alone, (recipe.dimension,), scored))
     return found
 
 
@@ -246,11 +282,11 @@ def _run_cell(cell: Cell) -> None:
     threads = os.environ.get("OMP_NUM_THREADS")
     if threads:
         torch.set_num_threads(int(threads))
-    # Scored rows and drawn examples are the same for every seed: the seed is the training's.
-    tasks, _ = load_tasks(cell.recipe.model_copy(update={"seed": 0}), cell.source)
+    tasks, _ = load_tasks(cell.recipe, cell.source)
     model = _model(cell, tasks)
     from trine.embeddings.evaluation.suite import evaluate_model
 
+    # Scored rows and drawn examples are the same for every model: the seed is the training's.
     full = int(model.get_embedding_dimension() or 0)
     widths = sorted({*(width for width in cell.widths if width <= full), full})
     rows = evaluate_model(
@@ -262,20 +298,26 @@ def _run_cell(cell: Cell) -> None:
         draws=cell.draws,
     )
     write_json(cell.directory / "scores.json", [asdict(row) for row in rows])
+    if cell.arm == "single":  # dozens of them, each as large as the base
+        for name in ("checkpoints", "model", "model-full"):
+            shutil.rmtree(cell.directory / "run" / name, ignore_errors=True)
 
 
 def _model(cell: Cell, tasks: Sequence[Task]) -> SentenceTransformer:
+    import torch
+
     from trine.embeddings.encoder import add_head, load_base, load_model
     from trine.embeddings.train_run import train
 
+    device = "cuda" if torch.cuda.is_available() else "cpu"
     if cell.arm == "base":
-        return load_base(cell.recipe.model)[0]
+        return load_base(cell.recipe.model, device=device)[0]
     if cell.arm == "base+pca":
-        model, _ = load_base(cell.recipe.model)
+        model, _ = load_base(cell.recipe.model, device=device)
         head = cell.recipe.head.model_copy(update={"start": "pca"})
         return add_head(model, tasks, head, Seeds(cell.recipe.seed).child("head"))
     done = train(cell.recipe, cell.source, directory=cell.directory / "run", evaluate=False)
-    return load_model(done.full)
+    return load_model(done.full, device=device)
 
 
 def _cell_rows(cell: Cell) -> pl.DataFrame:
