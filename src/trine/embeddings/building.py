@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from trine.core.errors import UsageError
 from trine.core.seeding import Seeds
 from trine.embeddings.adapters import add_adapters, merge_adapters
-from trine.embeddings.config import ModelConfig, Recipe
+from trine.embeddings.config import Recipe
 from trine.embeddings.encoder import add_head, freeze, load_base
 from trine.embeddings.frozen_layers import cache_frozen_layers, forget_frozen_layers
 from trine.embeddings.tasks import Task
@@ -55,13 +55,10 @@ def build_encoder(
     freeze(model, config)
     if config.lora_rank:
         add_adapters(model, config.lora_rank, seeds, first_layer=config.freeze_layers)
-    if _lower_is_fixed(config):
+    # A GPU computes lower layers faster than their outputs can be brought to it.
+    if config.freeze_layers and model.device.type == "cpu":
         cache_frozen_layers(model, config.freeze_layers)
     return model, base
-
-
-def _lower_is_fixed(config: ModelConfig) -> bool:
-    return config.freeze_layers > 0  # which freezes the embeddings too
 
 
 def all_texts(tasks: Sequence[Task]) -> Iterator[str]:
