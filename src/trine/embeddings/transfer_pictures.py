@@ -7,16 +7,21 @@ from typing import TYPE_CHECKING
 import numpy as np
 import polars as pl
 
-from trine.core.figures import PALETTE, house_style, new_figure
+from trine.core.figures import Palette, house_style, new_figure
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 __all__ = ["difference_bars", "dimension_curve", "language_bars", "transfer_matrix"]
 
+# The same arm has the same colour in every picture of a study.
+ARMS = Palette(("multi", "base+pca", "single", "base"))
+
 
 def transfer_matrix(frame: pl.DataFrame, title: str) -> Figure:
     """Gain over the base's PCA: a row for what was learned, a column for what is scored.
+
+    A line divides the trained tasks from those that were never trained on.
 
     Args:
       frame: of `transfer_analysis.matrix_frame`.
@@ -46,6 +51,9 @@ def transfer_matrix(frame: pl.DataFrame, title: str) -> Figure:
         axes.set_xlabel("scored on")
         axes.set_ylabel("learned")
         axes.grid(False)
+        trained = len([name for name in scored if name in learned])
+        if trained < len(scored):  # on the right of the line: tasks that nothing was trained on
+            axes.axvline(trained - 0.5, color="black", lw=1.2)
         axes.set_title(title)
         figure.colorbar(image, ax=axes, label="points over the base's PCA")
     return figure
@@ -62,11 +70,12 @@ def dimension_curve(frame: pl.DataFrame, title: str) -> Figure:
     names = {"multi": "multi-task", "base+pca": "base, PCA"}
     with house_style():
         for (role, arm), rows in frame.group_by("role", "arm", maintain_order=True):
-            label = f"{names.get(str(arm), str(arm))}, {str(role).replace('_', '-')} tasks"
+            kind = "trained" if role == "train" else str(role).replace("_", "-")
+            label = f"{names.get(str(arm), str(arm))}, {kind} tasks"
             rows = rows.sort("width")
             spread = rows["se"].fill_null(0).fill_nan(0).to_numpy()
             scores = rows["score"].to_numpy()
-            colour = PALETTE.colour(str(arm))
+            colour = ARMS.colour(str(arm))
             dash = "-" if role == "train" else "--"
             axes.plot(
                 rows["width"].to_numpy(), scores, dash, color=colour, marker="o", ms=3, label=label
@@ -89,19 +98,23 @@ def dimension_curve(frame: pl.DataFrame, title: str) -> Figure:
 def language_bars(frame: pl.DataFrame, title: str) -> Figure:
     """Gain over the base at its full width, language by language; hatched: never trained on.
 
+    Whiskers are standard errors over seeds, where there are several.
+
     Args:
       frame: of `transfer_analysis.language_frame`, of one task.
       title: the finding.
     """
     rows = frame.sort("gain", descending=True)
-    figure, axes = new_figure(max(4.0, 1.5 + 0.24 * rows.height), 3.4)
+    figure, axes = new_figure(max(6.0, 1.5 + 0.24 * rows.height), 3.4)
     with house_style():
         seen = rows["seen"].to_list()
         bars = axes.bar(
             range(rows.height),
             rows["gain"].to_list(),
-            color=[PALETTE.colour("multi") if s else "white" for s in seen],
-            edgecolor=PALETTE.colour("multi"),
+            color=[ARMS.colour("multi") if s else "white" for s in seen],
+            edgecolor=ARMS.colour("multi"),
+            yerr=rows["multi_se"].fill_nan(0).fill_null(0).to_list(),
+            error_kw={"lw": 1.0},
         )
         for bar, was_seen in zip(bars, seen, strict=True):
             if not was_seen:
@@ -127,7 +140,7 @@ def difference_bars(frame: pl.DataFrame, title: str) -> Figure:
     with house_style():
         axes.errorbar(
             means, range(rows.height), xerr=np.nan_to_num(ends), fmt="o",
-            color=PALETTE.colour("multi"), capsize=3,
+            color=ARMS.colour("multi"), capsize=3,
         )  # fmt: skip
         axes.axvline(0, color="black", lw=0.8)
         axes.set_yticks(range(rows.height), rows["task"].to_list())

@@ -11,9 +11,13 @@ from trine.core.figures import save_figure
 from trine.core.report import Section, picture, write_report
 from trine.core.tables import Column, Table, save_table
 from trine.embeddings.transfer_analysis import (
+    ENOUGH_SEEDS,
+    Difference,
     curve_frame,
     language_frame,
+    language_groups,
     matrix_frame,
+    overall_difference,
     positive_transfer,
     zero_shot_frame,
 )
@@ -31,29 +35,80 @@ __all__ = ["summary_of", "transfer_sections", "transfer_tables", "write_transfer
 
 _SCORE = ".1f"
 _GAIN = "+.1f"
+_ERROR = ".2f"
 
 
 def summary_of(result: TransferResult) -> str:
-    """Two sentences: how many tasks gain and lose, and what happened to the others."""
+    """What the numbers bear out: tasks that gain and lose by their intervals, then the mean.
+
+    With fewer than three seeds it says so, and calls nothing a gain or a loss.
+    """
     width = result.recipe.dimension
     gains = positive_transfer(result.rows, result.recipe, width)
-    losses = int(gains["loses"].sum())
-    clear = int(gains["clear_loss"].sum())
-    mean = float(gains["difference"].mean() or 0)  # pyright: ignore[reportArgumentType] (a number)
-    seeds = int(gains["seeds"].max() or 0)  # pyright: ignore[reportArgumentType] (a number)
-    text = (
-        f"Learned together rather than alone, with equal updates on each task's data, at {width} "
-        f"numbers: {gains.height - losses} of {gains.height} tasks are better, {losses} worse "
-        f"({clear} clearly), {mean:+.1f} points on average ({_seeds(seeds)})."
-    )
     others = zero_shot_frame(result.rows, result.recipe, width)
+    overall = overall_difference(result.rows, result.recipe, width)
+    parts = [
+        f"Learned together rather than alone, with equal updates on each task's data, at {width} "
+        f"numbers, {_seeds(overall.seeds)}: {_verdicts(gains)}. {_range(gains)}; the mean over "
+        f"tasks is {overall.mean:+.1f}{_interval(overall)}."
+    ]
     if others.height:
-        better = int((others["difference"] > 0).sum())
-        text += (
-            f" Of {others.height} tasks that were never trained on, {better} are above the "
-            "untouched base at its full width."
+        parts.append(
+            "Never trained on, against the untouched base at its full width: "
+            f"{_verdicts(others)}. {_range(others)}."
         )
-    return text
+    if overall.seeds < ENOUGH_SEEDS:
+        parts.append(_few(overall.seeds))
+    return " ".join(parts)
+
+
+def _verdicts(frame: pl.DataFrame) -> str:
+    """Counts, and the names of those that lose."""
+    if frame["verdict"].null_count() == frame.height:
+        above = int((frame["difference"] > 0).sum())
+        return f"{above} of {frame.height} above zero"
+    counts = {
+        word: frame.filter(pl.col("verdict") == word)["task"].to_list()
+        for word in ("gains", "loses", "undecided")
+    }
+    lost = f" ({', '.join(counts['loses'])})" if counts["loses"] else ""
+    return (
+        f"of {frame.height} task{_s(frame.height)} {len(counts['gains'])} gain, "
+        f"{len(counts['loses'])} lose{lost}, {len(counts['undecided'])} undecided at 95 %"
+    )
+
+
+def _short_verdicts(frame: pl.DataFrame) -> str:
+    """For the title of a narrow picture."""
+    verdicts = frame["verdict"].to_list()
+    if None in verdicts:
+        return f"{int((frame['difference'] > 0).sum())} of {frame.height} tasks above zero"
+    parts = [f"{verdicts.count(word)} {name}" for word, name in
+             (("gains", "gain"), ("loses", "lose"), ("undecided", "undecided"))]  # fmt: skip
+    return f"{frame.height} tasks: {', '.join(parts)}"
+
+
+def _range(frame: pl.DataFrame) -> str:
+    ordered = frame.sort("difference")
+    names, values = ordered["task"].to_list(), ordered["difference"].to_list()
+    return (
+        f"Differences go from {values[0]:+.1f} ({names[0]}) to {values[-1]:+.1f} ({names[-1]}) "
+        "points"
+    )
+
+
+def _interval(difference: Difference) -> str:
+    if difference.seeds < 2:
+        return ""
+    return f" (95 % from {difference.low:+.1f} to {difference.high:+.1f})"
+
+
+def _few(seeds: int) -> str:
+    """Empty if there are enough seeds."""
+    if seeds >= ENOUGH_SEEDS:
+        return ""
+    what = "no interval" if seeds < 2 else "intervals that say little"
+    return f"{_seeds(seeds).capitalize()} give{'s' if seeds == 1 else ''} {what}: no claim."
 
 
 def transfer_tables(result: TransferResult) -> list[Table]:
@@ -70,18 +125,29 @@ def transfer_tables(result: TransferResult) -> list[Table]:
                 Column("base", "base, full width", _SCORE),
                 Column("base_pca", "base, PCA", _SCORE),
                 Column("single", format=_SCORE),
+                Column("single_se", "s.e.", _ERROR),
                 Column("multi", format=_SCORE, highlight=True),
+                Column("multi_se", "s.e.", _ERROR),
                 Column("difference", "multi - single", _GAIN),
+                Column("difference_se", "s.e.", _ERROR),
                 Column("low", "95 % from", _GAIN),
                 Column("high", "to", _GAIN),
+                Column("verdict"),
                 Column("seeds"),
+                *_published(gains),
             ],
-            "Intervals are Student's over seeds, of the difference paired by seed.",
+            _caption(
+                "Intervals are Student's over seeds, of the difference paired by seed; s.e.: "
+                "standard error over seeds.",
+                "Published scores are of models that had not learned these tasks."
+                if _published(gains)
+                else "",
+                gains,
+            ),
         )
     ]
     others = zero_shot_frame(result.rows, result.recipe, width)
     if others.height:
-        published = [name for name in others.columns if name.startswith("published ")]
         tables.append(
             Table(
                 others,
@@ -93,16 +159,36 @@ def transfer_tables(result: TransferResult) -> list[Table]:
                     Column("base_pca", "base, PCA", _SCORE),
                     Column("single", "single, mean", _SCORE),
                     Column("multi", format=_SCORE, highlight=True),
+                    Column("multi_se", "s.e.", _ERROR),
                     Column("full", "multi, full width", _SCORE),
                     Column("difference", "multi - base", _GAIN),
+                    Column("difference_se", "s.e.", _ERROR),
                     Column("low", "95 % from", _GAIN),
                     Column("high", "to", _GAIN),
-                    *(Column(name, name.removeprefix("published "), _SCORE) for name in published),
+                    Column("verdict"),
+                    *_published(others),
                 ],
-                "Published scores are those that the recipe gives, on the same test rows.",
+                _caption(
+                    "The difference is to the base at its full width; s.e.: standard error over "
+                    "seeds.",
+                    "Published scores are those that the recipe gives, on the same test rows."
+                    if _published(others)
+                    else "",
+                    others,
+                ),
             )
         )
     return tables
+
+
+def _published(frame: pl.DataFrame) -> list[Column]:
+    names = [name for name in frame.columns if name.startswith("published ")]
+    return [Column(name, name.removeprefix("published "), _SCORE) for name in names]
+
+
+def _caption(first: str, second: str, frame: pl.DataFrame) -> str:
+    seeds = int(frame["seeds"].max() or 0)  # pyright: ignore[reportArgumentType] (a number)
+    return " ".join(part for part in (first, second, _few(seeds)) if part)
 
 
 def transfer_sections(result: TransferResult, directory: Path) -> list[Section]:
@@ -111,9 +197,8 @@ def transfer_sections(result: TransferResult, directory: Path) -> list[Section]:
     width = recipe.dimension
     figures = directory / "figures"
     gains = positive_transfer(rows, recipe, width)
-    better = int((~gains["loses"]).sum())
     bars = save_figure(
-        difference_bars(gains, f"{better} of {gains.height} tasks gain from the others"),
+        difference_bars(gains, _short_verdicts(gains)),
         gains, figures, "multi-minus-single",
     )  # fmt: skip
     matrix = matrix_frame(rows, recipe, width)
@@ -157,24 +242,49 @@ def transfer_sections(result: TransferResult, directory: Path) -> list[Section]:
     ]
     languages = language_frame(rows, recipe, width)
     if languages.height:
+        save_table(_language_table(result), directory / "tables", "language-groups")
         save_table(Table(languages, "Languages"), directory / "tables", "languages")
         shown = []
         for task in dict.fromkeys(languages["task"].to_list()):
             own = languages.filter(pl.col("task") == task)
-            mean = float(own["gain"].mean() or 0)  # pyright: ignore[reportArgumentType] (a number)
+            better = int((own["gain"] > 0).sum())
             saved = save_figure(
-                language_bars(own, f"{task}: {mean:+.1f} points on average"),
+                language_bars(own, f"{task}: better in {better} of {own.height} languages"),
                 own, figures, f"languages-{task}",
             )  # fmt: skip
             shown.append(
                 picture(
                     saved,
                     f"{task}, {own['metric'][0]}: multi-task at {width} numbers minus the base at "
-                    f"full width. Hatched: languages not trained on. {_seeds_of(result)}.",
+                    f"full width. Hatched: languages not trained on. Whiskers: one standard error, "
+                    f"{_seeds_of(result)}.",
                 )
             )
-        sections.append(Section("Languages", figures=shown))
+        sections.append(Section("Languages", tables=[_language_table(result)], figures=shown))
     return sections
+
+
+def _language_table(result: TransferResult) -> Table:
+    width = result.recipe.dimension
+    groups = language_groups(result.rows, result.recipe, width)
+    return Table(
+        groups,
+        f"Languages, multi-task at {width} numbers against the base at full width",
+        [
+            Column("task"),
+            Column("trained_on", "trained on"),
+            Column("languages"),
+            Column("metric"),
+            Column("base", format=_SCORE),
+            Column("multi", format=_SCORE, highlight=True),
+            Column("difference", "multi - base", _GAIN),
+            Column("difference_se", "s.e.", _ERROR),
+            Column("low", "95 % from", _GAIN),
+            Column("high", "to", _GAIN),
+            Column("verdict"),
+        ],
+        _caption("Means over the languages of a task.", "", groups),
+    )
 
 
 def write_transfer_report(result: TransferResult) -> Path:
@@ -205,4 +315,8 @@ def _seeds_of(result: TransferResult) -> str:
 
 
 def _seeds(count: int) -> str:
-    return f"{count} seed{'' if count == 1 else 's'}"
+    return f"{count} seed{_s(count)}"
+
+
+def _s(count: int) -> str:
+    return "" if count == 1 else "s"
