@@ -1,5 +1,8 @@
 import runpy
+import sys
+from pathlib import Path
 
+import polars as pl
 import pytest
 
 from tests.documents import ROOT
@@ -20,3 +23,17 @@ def test_openspiel_game(capsys: pytest.CaptureFixture[str]):
     pytest.importorskip("pyspiel", reason="needs the extra `oracle` (OpenSpiel)")
     run("openspiel_game.py")
     assert "best 10\nOpenSpiel says: [10.0, 10.0]\n" in capsys.readouterr().out
+
+
+def test_sample_tables(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    monkeypatch.setattr(sys, "argv", ["sample_tables.py", str(tmp_path)])
+    run("sample_tables.py")
+    assert (
+        "topics.csv: 1,000 rows, columns split, text, label, function\n" in capsys.readouterr().out
+    )
+    stories = pl.read_csv(tmp_path / "stories.csv")
+    assert (stories.height, stories["label"].n_unique()) == (400, 80)
+    searches = pl.read_csv(tmp_path / "searches.csv")
+    assert set(searches["text"]) == set(pl.read_csv(tmp_path / "topics.csv")["text"])

@@ -9,12 +9,16 @@ from trine import __version__
 from trine.cli.app import ROOMS, main
 from trine.core.errors import CheckFailed, DataError, Interrupted, UsageError
 
-HEAVY = ("numpy", "numba", "polars", "matplotlib", "scipy", "torch", "safetensors", "jinja2")
+HEAVY = (
+    "numpy", "numba", "polars", "matplotlib", "scipy", "torch", "safetensors", "jinja2",
+    "sentence_transformers", "transformers", "mteb", "datasets", "sklearn", "onnxruntime",
+    "fastapi", "openai",
+)  # fmt: skip
 
 HELP = """\
 Usage: trine [OPTIONS] COMMAND [ARGS]...
 
-  Games of imperfect information and training dynamics: solve, train, check the papers.
+  Games, training dynamics and text embeddings: solve, train, check the papers.
 
   Example: trine games solve simple-bidding --size 4 --method cfr+jps
 

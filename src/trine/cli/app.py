@@ -96,7 +96,7 @@ def options(
         bool, typer.Option("--no-color", help="No colours (also: NO_COLOR=1).")
     ] = False,
 ) -> None:
-    """Games of imperfect information and training dynamics: solve, train, check the papers.
+    """Games, training dynamics and text embeddings: solve, train, check the papers.
 
     Example: trine games solve simple-bidding --size 4 --method cfr+jps
     """
