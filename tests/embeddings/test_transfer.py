@@ -1,0 +1,267 @@
+"""The whole study with a random encoder of a few thousand weights, through the real command."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+from sentence_transformers import SentenceTransformer
+
+from tests.embeddings.small_encoders import sentence, small_encoder
+from trine.core.errors import ConfigError, UsageError
+from trine.core.records import read_metrics
+from trine.embeddings.config import Recipe, load_recipe
+from trine.embeddings.loading import load_tasks
+from trine.embeddings.transfer import single_recipe, task_updates, transfer
+
+ROW = {
+    "model", "task", "language", "metric", "score", "se", "n", "width", "arm", "trained", "seed",
+}  # fmt: skip
+
+
+def table(seed: int, labels: int, rows: int = 90) -> pl.DataFrame:
+    """Texts whose first words tell the label; no split column, so that splits are made."""
+    rng = np.random.default_rng(seed)
+    return pl.DataFrame(
+        {
+            "text": [
+                sentence(*(6 * (i % labels) + rng.integers(0, 7, size=4)), *rng.integers(0, 48, 3))
+                for i in range(rows)
+            ],
+            "label": [f"l{i % labels}" for i in range(rows)],
+        }
+    )
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A recipe of two tasks and a zero-shot task, its tables and its base."""
+    folder = tmp_path_factory.mktemp("study")
+    model = small_encoder(folder)
+    SentenceTransformer(modules=list(model)[:2], device="cpu").save(
+        str(folder / "base"), create_model_card=False
+    )
+    for name, seed, labels in (("one", 1, 3), ("two", 2, 4), ("unseen", 3, 3)):
+        table(seed, labels).write_csv(folder / f"{name}.csv")
+    (folder / "recipe.toml").write_text(
+        f"""title = "small"
+dimension = 4
+[model]
+base = "{folder / "base"}"
+[head]
+rows = 64
+[training]
+steps = 6
+tasks_per_step = 1
+batch_size = 8
+save_every = 2
+rate = 1e-3
+[[tasks]]
+name = "one"
+source = "one.csv"
+metrics = ["classification"]
+[[tasks]]
+name = "two"
+source = "two.csv"
+metrics = ["triplet"]
+[[tasks]]
+name = "unseen"
+source = "unseen.csv"
+role = "zero_shot"
+metrics = ["classification"]
+published = {{"other" = 50.0}}
+"""
+    )
+    return folder
+
+
+# Tiny matrices: more threads only wait for each other.
+ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
+
+
+def command(place: Path, run: Path, *more: str) -> list[str]:
+    return [
+        sys.executable, "-m", "trine.cli.app", "embeddings", "transfer",
+        str(place / "recipe.toml"), "--seeds", "2", "--draws", "2", "--width", "2", "--width", "8",
+        "--run", str(run), "--json", *more,
+    ]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def study(place: Path) -> tuple[Path, list[dict[str, Any]]]:
+    """A study that ran through."""
+    run = place / "whole"
+    done = subprocess.run(
+        command(place, run),
+        capture_output=True,
+        text=True,
+        timeout=600,
+        check=False,
+        env=ENVIRONMENT,
+    )
+    assert done.returncode == 0, done.stderr
+    return run, json.loads(done.stdout)
+
+
+def test_every_arm_task_seed_and_width_is_there(
+    study: tuple[Path, list[dict[str, Any]]],
+) -> None:
+    _, rows = study
+    assert all(set(row) == ROW for row in rows)
+    accuracy = [r for r in rows if r["metric"] == "accuracy" and r["task"] == "unseen"]
+    found = sorted((r["arm"], r["trained"], r["seed"] or 0, r["width"]) for r in accuracy)
+    expected = [("base", "", 0, 16)]
+    expected += [("base+pca", "", 0, w) for w in (2, 4, 8, 16)]
+    expected += [("multi", "", s, w) for s in (0, 1) for w in (2, 4, 8, 16)]
+    expected += [("single", t, s, w) for t in ("one", "two") for s in (0, 1) for w in (4, 16)]
+    assert found == sorted(expected)
+    assert {r["seed"] for r in rows if r["arm"].startswith("base")} == {None}
+    assert all(0 <= r["score"] <= 100 for r in rows)
+    # The same rows are scored in every cell.
+    assert len({(r["task"], r["n"]) for r in rows}) == 3
+
+
+def test_both_arms_have_as_many_updates_of_every_task(
+    study: tuple[Path, list[dict[str, Any]]],
+) -> None:
+    run, _ = study
+    for seed in (0, 1):
+        together = read_metrics(run / "cells" / f"multi_seed-{seed}" / "run" / "metrics.jsonl")
+        counts = dict(together["task"].value_counts().iter_rows())
+        assert sum(counts.values()) == 6
+        for task in ("one", "two"):
+            alone = run / "cells" / f"single_{task}_seed-{seed}" / "run" / "metrics.jsonl"
+            metrics = read_metrics(alone)
+            assert set(metrics["task"]) == {task}
+            assert metrics.height == counts.get(task, 1)
+
+
+def test_no_cell_trains_on_rows_that_are_scored(
+    place: Path, study: tuple[Path, list[dict[str, Any]]]
+) -> None:
+    # Splits are made here, by seed: every cell must have made the same.
+    run, _ = study
+    configs = [load_recipe(p)[0] for p in sorted(run.glob("cells/*/run/config.toml"))]
+    assert len(configs) == 6
+    assert {c.seed for c in configs} == {0, 1}
+    scored = {
+        tuple(task.rows("test")["text"].to_list())
+        for config in configs
+        for task in load_tasks(config, place)[0]
+        if task.name == "one"
+    }
+    assert len(scored) == 1
+    digests = {json.loads(p.read_text())["digest"] for p in run.glob("cells/*/run/data.json")}
+    assert len(digests) == 1
+
+
+def test_page_tables_and_what_is_kept(study: tuple[Path, list[dict[str, Any]]]) -> None:
+    run, _ = study
+    page = (run / "report.html").read_text()
+    assert "2 seeds give intervals that say little: no claim." in page
+    assert page.count("<svg") == 3
+    trained = pl.read_csv(run / "tables" / "trained.csv")
+    assert trained["task"].to_list() == ["one", "two"]
+    assert {"single_se", "multi_se", "difference_se"} <= set(trained.columns)
+    assert pl.read_csv(run / "tables" / "zero-shot.csv")["published other"].to_list() == [50.0]
+    assert json.loads((run / "run.json").read_text())["status"] == "finished"
+    # Models that learned everything stay; of the others the record.
+    assert (run / "cells/multi_seed-1/run/model/model.safetensors").is_file()
+    assert not list(run.glob("cells/single_*/run/model*"))
+    assert len(list(run.glob("cells/single_*/run/metrics.jsonl"))) == 4
+
+
+def test_a_killed_study_goes_on_and_ends_alike(
+    place: Path, study: tuple[Path, list[dict[str, Any]]]
+) -> None:
+    _, rows = study
+    run = place / "killed"
+    process = subprocess.Popen(
+        command(place, run),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=ENVIRONMENT,
+    )
+    assert process.stderr is not None
+    for line in process.stderr:
+        if "done: multi, seed 1" in line:  # in the middle: the next model is being trained
+            os.kill(process.pid, signal.SIGKILL)
+            break
+    process.wait()
+    process.stderr.close()
+    finished = {p.parent.name: p.stat().st_mtime_ns for p in run.glob("cells/*/scores.json")}
+    assert 4 <= len(finished) < 8
+    done = subprocess.run(
+        command(place, run),
+        capture_output=True,
+        text=True,
+        timeout=600,
+        check=False,
+        env=ENVIRONMENT,
+    )
+    assert done.returncode == 0, done.stderr
+    assert f"8 models, {len(finished)} of them there already" in done.stderr
+    assert json.loads(done.stdout) == rows
+    for name, when in finished.items():
+        assert (run / "cells" / name / "scores.json").stat().st_mtime_ns == when
+
+
+def test_other_rows_than_the_study_began_with_are_refused(
+    place: Path, study: tuple[Path, list[dict[str, Any]]], tmp_path: Path
+) -> None:
+    run, _ = study
+    for name in ("recipe.toml", "one.csv", "two.csv", "unseen.csv"):
+        shutil.copy(place / name, tmp_path / name)
+    table(9, 3).write_csv(tmp_path / "one.csv")
+    recipe, base = load_recipe(tmp_path / "recipe.toml")
+    with pytest.raises(ConfigError, match="begun on other rows"):
+        transfer(recipe, base, seeds=2, draws=2, widths=(2, 8), directory=run)
+
+
+def test_a_finished_study_is_read_and_not_done_again(
+    place: Path, study: tuple[Path, list[dict[str, Any]]]
+) -> None:
+    run, rows = study
+    recipe, base = load_recipe(place / "recipe.toml")
+    said: list[str] = []
+    again = transfer(recipe, base, seeds=2, draws=2, widths=(2, 8), directory=run, say=said.append)
+    assert said == ["8 models, 8 of them there already"]
+    assert again.rows.to_dicts() == rows
+
+
+def test_what_a_study_needs(place: Path, tmp_path: Path) -> None:
+    recipe, base = load_recipe(place / "recipe.toml")
+    alone = recipe.model_copy(update={"tasks": (recipe.tasks[0], recipe.tasks[2])})
+    with pytest.raises(UsageError, match=r"1 trained task\(s\).*two or more"):
+        transfer(alone, base, root=tmp_path)
+    with pytest.raises(UsageError, match="0 seeds"):
+        transfer(recipe, base, seeds=0, root=tmp_path)
+    with pytest.raises(UsageError, match="width 0"):
+        transfer(recipe, base, widths=(0, 8), root=tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+def test_updates_are_those_that_will_be_drawn(place: Path) -> None:
+    recipe, base = load_recipe(place / "recipe.toml")
+    tasks, _ = load_tasks(recipe, base)
+    assert sum(task_updates(recipe, tasks).values()) == 6
+
+    def with_training(**changes: Any) -> Recipe:
+        return recipe.model_copy(update={"training": recipe.training.model_copy(update=changes)})
+
+    every = with_training(tasks_per_step=0, steps=9)
+    assert task_updates(every, tasks) == {"one": 9, "two": 9}
+    alone = single_recipe(recipe, "two", 5)
+    assert [t.name for t in alone.trained] == ["two"]
+    assert alone.training.steps == 5
+    assert task_updates(alone, load_tasks(alone, base)[0]) == {"two": 5}
