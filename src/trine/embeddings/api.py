@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import numpy as np
@@ -22,6 +22,9 @@ import numpy as np
 from trine.core.artifacts import make_directory
 from trine.core.errors import DataError, UsageError
 from trine.core.extras import require
+
+if TYPE_CHECKING:
+    import openai
 
 __all__ = ["KEY", "ApiModel", "Estimate"]
 
@@ -91,8 +94,15 @@ class ApiModel:
         self._timeout, self._retries = timeout, retries
         make_directory(cache.parent)
         self._cache = cache
-        with closing(self._open()) as store, store:
-            store.execute("create table if not exists vectors (key text primary key, vector blob)")
+        try:
+            with closing(self._open()) as store, store:
+                store.execute(
+                    "create table if not exists vectors (key text primary key, vector blob)"
+                )
+        except sqlite3.DatabaseError as error:
+            raise DataError(
+                f"{cache} is not a file of kept vectors: {error}", hint="name another: --cache"
+            ) from error
 
     def _open(self) -> sqlite3.Connection:
         try:
@@ -128,18 +138,21 @@ class ApiModel:
           DataError: if the endpoint fails for good or answers something else; what was fetched
             before is kept.
         """
+        import openai
+
         missing = self.missing(texts)
-        for start in range(0, len(missing), self.batch):
-            batch = missing[start : start + self.batch]
-            vectors = self._fetch(batch)
-            rows = [
-                (self._key(t), v.astype("<f4").tobytes())
-                for t, v in zip(batch, vectors, strict=True)
-            ]
-            with closing(self._open()) as store, store:
-                store.executemany("insert or replace into vectors values (?, ?)", rows)
-            if advance is not None:
-                advance(len(batch))
+        client = openai.OpenAI(
+            base_url=self.base_url,
+            api_key=os.environ.get(KEY) or "none",
+            timeout=self._timeout,
+            max_retries=self._retries,
+        )
+        with client:
+            for start in range(0, len(missing), self.batch):
+                batch = missing[start : start + self.batch]
+                self._keep(batch, self._fetch(client, batch))
+                if advance is not None:
+                    advance(len(batch))
         keys = [self._key(text) for text in texts]
         with closing(self._open()) as store:
             kept = {
@@ -149,15 +162,16 @@ class ApiModel:
             }
         return np.stack([kept[key] for key in keys]) if keys else np.zeros((0, 0), np.float32)
 
-    def _fetch(self, batch: Sequence[str]) -> list[np.ndarray]:
+    def _keep(self, batch: Sequence[str], vectors: Sequence[np.ndarray]) -> None:
+        rows = [
+            (self._key(t), v.astype("<f4").tobytes()) for t, v in zip(batch, vectors, strict=True)
+        ]
+        with closing(self._open()) as store, store:
+            store.executemany("insert or replace into vectors values (?, ?)", rows)
+
+    def _fetch(self, client: openai.OpenAI, batch: Sequence[str]) -> list[np.ndarray]:
         import openai
 
-        client = openai.OpenAI(
-            base_url=self.base_url,
-            api_key=os.environ.get(KEY) or "none",
-            timeout=self._timeout,
-            max_retries=self._retries,
-        )
         try:
             answer: Any = client.embeddings.create(
                 model=self.model, input=list(batch), encoding_format="float"

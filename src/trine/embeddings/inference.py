@@ -1,9 +1,9 @@
 """Texts to vectors, fast on a CPU: batches of equal length under a token budget.
 
 Padding is wasted work. Texts are tokenised first, sorted by their number of tokens, and cut into
-batches whose *padded* size stays under a budget of tokens, so that short texts go many at a time
-and long ones few. Any back end that maps token arrays to vectors can stand behind it: PyTorch
-here, ONNX Runtime in `trine.embeddings.onnx_export`.
+batches of like length whose *padded* size stays under a budget of tokens, so that short texts go
+many at a time and long ones few. Any back end that maps token arrays to vectors can stand behind
+it: PyTorch here, ONNX Runtime in `trine.embeddings.onnx_export`.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
 
 __all__ = [
+    "PASS_COST",
     "TOKEN_BUDGET",
     "Backend",
     "Encoder",
@@ -31,6 +32,9 @@ __all__ = [
 
 # Padded tokens in a batch. Measured on two AVX2 cores: flat between 1,000 and 4,000.
 TOKEN_BUDGET = 2_048
+
+# What one more batch costs, in tokens: the fixed work of a pass.
+PASS_COST = 96
 
 # Texts tokenised at once: bounds the memory of a long stream.
 _CHUNK = 8_192
@@ -49,19 +53,28 @@ class Backend(Protocol):
         ...
 
 
-def batches_by_length(lengths: Sequence[int], budget: int) -> Iterator[np.ndarray]:
-    """Indices of texts in batches whose padded size is at most `budget` tokens, longest first.
+def batches_by_length(
+    lengths: Sequence[int], budget: int, cost: int = PASS_COST
+) -> Iterator[np.ndarray]:
+    """Indices of texts in batches of like length, longest first.
+
+    Sorted by length, the texts are cut where that saves padding (exactly: see
+    `trine.embeddings.losses.packing.length_pieces`), then where a batch outgrows the budget.
 
     Args:
       lengths: tokens of each text.
-      budget: rows times the longest row; a single longer text is a batch of its own.
+      budget: most rows times the longest row; a single longer text is a batch of its own.
+      cost: of one batch more, in tokens.
     """
-    order = np.argsort(-np.asarray(lengths, dtype=np.int64), kind="stable")
-    start = 0
-    while start < len(order):
-        rows = max(1, budget // max(1, int(lengths[order[start]])))
-        yield order[start : start + rows]
-        start += rows
+    from trine.embeddings.losses.packing import length_pieces
+
+    sizes = np.asarray(lengths, dtype=np.int64)
+    order = np.argsort(sizes, kind="stable")
+    for begin, end in reversed(length_pieces(sizes[order], cost)):
+        longest = int(sizes[order[end - 1]])
+        rows = max(1, budget // max(1, longest))
+        for stop in range(end, begin, -rows):
+            yield order[max(begin, stop - rows) : stop][::-1]
 
 
 def first_module(model: SentenceTransformer) -> Any:
@@ -160,20 +173,23 @@ class Encoder:
         """Of the vectors."""
         return self._backend.width
 
-    def token_counts(self, texts: Sequence[str]) -> list[int]:
-        """Tokens of each text, special ones included, cut at the limit."""
-        return [len(row) for row in self._tokens(texts)]
-
     def encode(self, texts: Sequence[str]) -> np.ndarray:
         """`[n, width]` float32 vectors, in the order of the texts."""
+        return self.encode_counted(texts)[0]
+
+    def encode_counted(self, texts: Sequence[str]) -> tuple[np.ndarray, list[int]]:
+        """The vectors and the number of tokens of each text, special ones included."""
         found = np.zeros((len(texts), self.width), dtype=np.float32)
+        counts: list[int] = []
         for start in range(0, len(texts), _CHUNK):
             chunk = texts[start : start + _CHUNK]
             rows = self._tokens(chunk)
-            for chosen in batches_by_length([len(row) for row in rows], self.token_budget):
+            lengths = [len(row) for row in rows]
+            counts += lengths
+            for chosen in batches_by_length(lengths, self.token_budget):
                 tokens, mask = self._pad_batch([rows[i] for i in chosen])
                 found[start + chosen] = self._backend.run(tokens, mask)
-        return found
+        return found, counts
 
     def _tokens(self, texts: Sequence[str]) -> list[list[int]]:
         # A text is cut before tokenising too: no token is shorter than one character's share of

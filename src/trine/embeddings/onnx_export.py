@@ -22,6 +22,7 @@ from trine.core.artifacts import atomic_path, make_directory, write_json
 from trine.core.errors import DataError
 from trine.core.extras import require
 from trine.embeddings.inference import TOKEN_BUDGET, Encoder, first_module
+from trine.embeddings.quiet import quiet_export
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
@@ -165,18 +166,28 @@ def _trace(model: SentenceTransformer, target: Path) -> Path:
             ]
 
     tokens = torch.ones((2, 7), dtype=torch.int64)
-    batch, length = torch.export.Dim("batch"), torch.export.Dim("length")
-    torch.onnx.export(
-        Whole().eval(),
-        (tokens, torch.ones_like(tokens)),
-        str(target),
-        input_names=["input_ids", "attention_mask"],
-        output_names=["sentence_vectors"],
-        dynamic_shapes=({0: batch, 1: length}, {0: batch, 1: length}),
-        dynamo=True,
-        external_data=False,
-        verbose=False,
-    )
+    rows = {0: "batch", 1: "length"}
+    inner = first_module(model).auto_model
+    usual = inner.config._attn_implementation
+    # Attention written out as products, traced by the older exporter, is the form that the
+    # optimiser knows how to fuse into one kernel; the newer exporter's graph stays unfused.
+    inner.set_attn_implementation("eager")
+    try:
+        with quiet_export():
+            torch.onnx.export(
+                Whole().eval(),
+                (tokens, torch.ones_like(tokens)),
+                str(target),
+                input_names=["input_ids", "attention_mask"],
+                output_names=["sentence_vectors"],
+                dynamic_axes={
+                    "input_ids": rows, "attention_mask": rows, "sentence_vectors": {0: "batch"}
+                },
+                dynamo=False,
+                opset_version=17,
+            )  # fmt: skip
+    finally:
+        inner.set_attn_implementation(usual)
     return target
 
 
@@ -184,24 +195,33 @@ def _fuse(model: SentenceTransformer, plain: Path, target: Path) -> Path:
     from onnxruntime.transformers import optimizer
 
     config: Any = first_module(model).auto_model.config
-    fused = optimizer.optimize_model(
-        str(plain),
-        model_type="bert",
-        num_heads=int(config.num_attention_heads),
-        hidden_size=int(config.hidden_size),
-        opt_level=1,
-    )
-    fused.save_model_to_file(str(target))
+    with quiet_export():
+        fused = optimizer.optimize_model(
+            str(plain),
+            model_type="bert",
+            num_heads=int(config.num_attention_heads),
+            hidden_size=int(config.hidden_size),
+            opt_level=1,
+        )
+        fused.save_model_to_file(str(target))
     _LOG.info("fused operators: %s", fused.get_fused_operator_statistics())
     return target
 
 
 def _quantise(graph: Path, target: Path) -> Path:
+    from onnx import TensorProto
     from onnxruntime.quantization import QuantType, quantize_dynamic
 
-    quantize_dynamic(
-        str(graph), str(target), weight_type=QuantType.QInt8, per_channel=True, reduce_range=True
-    )
+    with quiet_export():
+        quantize_dynamic(
+            str(graph),
+            str(target),
+            weight_type=QuantType.QInt8,
+            per_channel=True,
+            reduce_range=True,
+            # Shapes and types are not known behind the fused operators; all of them are float32.
+            extra_options={"DefaultTensorType": TensorProto.FLOAT},
+        )
     return target
 
 

@@ -8,6 +8,7 @@ message. The key, if one is set, is compared in constant time and never logged.
 
 import hmac
 import json
+import logging
 import time
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
@@ -17,6 +18,7 @@ import numpy as np
 from fastapi import FastAPI, Request, Response
 from fastapi.responses import JSONResponse
 from pydantic import ValidationError
+from starlette.exceptions import HTTPException
 
 import trine
 from trine.embeddings.evaluation.vectors import cut
@@ -24,6 +26,8 @@ from trine.embeddings.serving.batching import Batcher, QueueFullError
 from trine.embeddings.serving.schemas import EmbeddingRequest, Limits, encoded
 
 __all__ = ["create_app"]
+
+_LOG = logging.getLogger(__name__)
 
 
 class Served(Protocol):
@@ -34,12 +38,8 @@ class Served(Protocol):
         """Of the vectors."""
         ...
 
-    def encode(self, texts: Sequence[str]) -> np.ndarray:
-        """`[n, width]` vectors."""
-        ...
-
-    def token_counts(self, texts: Sequence[str]) -> list[int]:
-        """Tokens of each text."""
+    def encode_counted(self, texts: Sequence[str]) -> tuple[np.ndarray, list[int]]:
+        """`[n, width]` vectors, and the number of tokens of each text."""
         ...
 
 
@@ -73,7 +73,7 @@ def create_app(
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncGenerator[None]:
         batcher = Batcher(
-            encoder.encode,
+            encoder.encode_counted,
             most_texts=batch_texts,
             most_waiting=bounds.waiting,
             observe=meters.passed,
@@ -90,6 +90,10 @@ def create_app(
         meters.requests.labels(status=str(error.status)).inc()
         return _error(error.status, error.message, error.code)
 
+    @app.exception_handler(HTTPException)
+    async def not_found(_: Request, error: HTTPException) -> JSONResponse:
+        return _error(error.status_code, str(error.detail), "not_found")
+
     def check_key(request: Request) -> None:
         sent = request.headers.get("authorization", "").removeprefix("Bearer ").strip()
         if key and not hmac.compare_digest(sent.encode(), key.encode()):
@@ -104,14 +108,17 @@ def create_app(
         asked = _parse(await _body(request, bounds.body), bounds, encoder.width)
         texts = asked.texts
         try:
-            vectors = await request.app.state.batcher.encode(texts)
+            vectors, counts = await request.app.state.batcher.encode(texts)
         except QueueFullError:
             raise _Refused(
                 503, "too many texts are waiting; try again shortly", "overloaded"
             ) from None
+        except Exception:
+            _LOG.exception("the model failed on a request of %d texts", len(texts))
+            raise _Refused(500, "the model failed on these texts", "model_failed") from None
         if asked.dimensions is not None:
             vectors = cut(vectors, asked.dimensions)
-        tokens = sum(encoder.token_counts(texts))
+        tokens = sum(counts)
         meters.requests.labels(status="200").inc()
         meters.seconds.observe(time.perf_counter() - began)
         meters.tokens.inc(tokens)
@@ -142,9 +149,8 @@ def create_app(
 
 def _error(status: int, message: str, code: str) -> JSONResponse:
     kind = "server_error" if status >= 500 else "invalid_request_error"
-    return JSONResponse(
-        {"error": {"message": message, "type": kind, "param": None, "code": code}}, status
-    )
+    content = {"error": {"message": message, "type": kind, "param": None, "code": code}}
+    return JSONResponse(content, status, {"retry-after": "1"} if status == 503 else None)
 
 
 async def _body(request: Request, most: int) -> bytes:
@@ -176,6 +182,8 @@ def _parse(body: bytes, bounds: Limits, width: int) -> EmbeddingRequest:
     texts = asked.texts
     if not texts or any(not text.strip() for text in texts):
         raise _Refused(400, "input: no text, or an empty one", "invalid_value")
+    if not all(_is_unicode(text) for text in texts):
+        raise _Refused(400, "input: half a surrogate pair is no text", "invalid_value")
     if len(texts) > bounds.texts:
         raise _Refused(413, f"input: {len(texts)} texts; at most {bounds.texts}", "too_large")
     longest = max(len(text) for text in texts)
@@ -186,6 +194,15 @@ def _parse(body: bytes, bounds: Limits, width: int) -> EmbeddingRequest:
     if asked.dimensions is not None and asked.dimensions > width:
         raise _Refused(400, f"dimensions: {asked.dimensions}; at most {width}", "invalid_value")
     return asked
+
+
+def _is_unicode(text: str) -> bool:
+    # JSON can spell half a surrogate pair, which no tokenizer takes.
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 class _Meters:

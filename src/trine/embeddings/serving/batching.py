@@ -15,7 +15,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-__all__ = ["Batcher", "QueueFullError"]
+__all__ = ["Batcher", "Encoded", "QueueFullError"]
+
+
+Encoded = tuple[np.ndarray, Sequence[int]]
+"""`[n, width]` vectors, and the number of tokens of each text."""
 
 
 class QueueFullError(Exception):
@@ -25,14 +29,14 @@ class QueueFullError(Exception):
 @dataclass
 class _Job:
     texts: Sequence[str]
-    answer: asyncio.Future[np.ndarray]
+    answer: asyncio.Future[Encoded]
 
 
 class Batcher:
     """Joins requests for one encoder; start it in a running event loop.
 
     Args:
-      encode: texts to `[n, width]`; called in one thread of its own.
+      encode: texts to vectors and numbers of tokens; called in one thread of its own.
       most_texts: joined in one pass; 0: every request has a pass of its own (no batching).
       most_waiting: texts in the queue before `QueueFullError`.
       observe: told the number of texts and of requests of each pass.
@@ -40,7 +44,7 @@ class Batcher:
 
     def __init__(
         self,
-        encode: Callable[[Sequence[str]], np.ndarray],
+        encode: Callable[[Sequence[str]], Encoded],
         *,
         most_texts: int = 256,
         most_waiting: int = 20_000,
@@ -69,8 +73,8 @@ class Batcher:
             self._queue.get_nowait().answer.cancel()
         self._thread.shutdown(wait=True)
 
-    async def encode(self, texts: Sequence[str]) -> np.ndarray:
-        """`[n, width]` vectors of the texts of one request.
+    async def encode(self, texts: Sequence[str]) -> Encoded:
+        """Vectors and numbers of tokens of the texts of one request.
 
         Raises:
           QueueFullError: if too many texts wait already.
@@ -100,7 +104,7 @@ class Batcher:
         texts = [text for job in jobs for text in job.texts]
         loop = asyncio.get_running_loop()
         try:
-            vectors = await loop.run_in_executor(self._thread, self._encode, texts)
+            vectors, counts = await loop.run_in_executor(self._thread, self._encode, texts)
         except Exception as error:  # whatever the model raises belongs to those who asked
             for job in jobs:
                 if not job.answer.done():
@@ -110,6 +114,7 @@ class Batcher:
             self._observe(len(texts), len(jobs))
         start = 0
         for job in jobs:
+            end = start + len(job.texts)
             if not job.answer.done():
-                job.answer.set_result(vectors[start : start + len(job.texts)])
-            start += len(job.texts)
+                job.answer.set_result((vectors[start:end], counts[start:end]))
+            start = end
