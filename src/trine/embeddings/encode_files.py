@@ -11,6 +11,7 @@ import gzip
 import itertools
 import json
 import shutil
+import zlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -75,31 +76,51 @@ def encode_file(
       DataError: a source that is missing, broken or has no rows.
       ConfigError: a column that is not there, or a new one that is; parts of another run.
     """
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
     if not source.is_file():
         raise DataError(f"no file {source}", hint="check the path")
     if out.suffix != ".parquet":
         raise ConfigError(f"output {out.name}", accepted="a name that ends in .parquet")
     parts = out.with_name(out.name + ".parts")
     _claim(parts, source, model, text, column, keep, chunk)
-    resumed = blank = width = number = 0
+    try:
+        return _encode(source, out, parts, encode, text, column, keep, chunk, progress)
+    finally:
+        # Nothing was done yet: another attempt may be with other settings.
+        if parts.is_dir() and not any(parts.glob("[0-9]*.parquet")):
+            shutil.rmtree(parts, ignore_errors=True)
+
+
+def _encode(
+    source: Path,
+    out: Path,
+    parts: Path,
+    encode: Callable[[Sequence[str]], np.ndarray],
+    text: str,
+    column: str,
+    keep: Sequence[str] | None,
+    chunk: int,
+    progress: Progress | None,
+) -> Encoded:
+    import pyarrow.parquet as pq
+
+    resumed = blank = rows = width = 0
     with (progress or SilentProgress()).task(f"encoding {source.name}", _rows(source)) as shown:
         for number, table in enumerate(_chunks(source, chunk)):
             _check(table.column_names, source, text, column, keep)
+            rows += table.num_rows
             part = parts / f"{number:06d}.parquet"
             if part.is_file():
-                done = pq.read_table(part, columns=[column])
-                width = done.schema.field(column).type.list_size
-                blank += done.column(column).null_count
+                done = pq.read_table(part, columns=[column]).column(column)
+                if done.null_count < len(done):
+                    width = done.type.list_size
+                blank += done.null_count
                 resumed += table.num_rows
                 shown.advance(table.num_rows, "from an earlier attempt")
                 continue
             texts = [_text(value) for value in table.column(text).to_pylist()]
             there = np.array([bool(t.strip()) for t in texts], dtype=bool)
             vectors = encode([t for t, is_there in zip(texts, there, strict=True) if is_there])
-            if len(vectors):
+            if there.any():
                 width = vectors.shape[1]
             blank += int((~there).sum())
             kept = table if keep is None else table.select(list(keep))
@@ -107,22 +128,42 @@ def encode_file(
             with atomic_path(part) as temporary:
                 pq.write_table(made, temporary)
             shown.advance(table.num_rows)
-    paths = sorted(parts.glob("*.parquet"))
-    if not paths or not width:
+    if rows == blank:
         shutil.rmtree(parts, ignore_errors=True)
         raise DataError(f"{source} has no text in column {text!r}", accepted="at least one")
-    rows = 0
-    schema = pq.read_schema(paths[0])
-    with atomic_path(out) as temporary, pq.ParquetWriter(temporary, schema) as writer:
-        for path in paths:
-            table = pq.read_table(path)
-            rows += table.num_rows
-            try:
-                writer.write_table(table.cast(schema))
-            except (pa.ArrowInvalid, ValueError) as error:
-                raise DataError(f"{source}: columns change their types: {error}") from error
+    _join(source, sorted(parts.glob("[0-9]*.parquet")), out, column, width)
     shutil.rmtree(parts)
     return Encoded(out, rows - blank, blank, width, resumed)
+
+
+def _join(source: Path, paths: Sequence[Path], out: Path, column: str, width: int) -> None:
+    """Writes the parts to one file, one of them in memory at a time."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    vector = pa.list_(pa.float32(), width)
+    try:
+        schemas = [pq.read_schema(path).remove_metadata() for path in paths]
+        # The width of vectors is not known in parts of blanks before the first text.
+        schemas = [s.set(s.get_field_index(column), pa.field(column, vector)) for s in schemas]
+        # A column may be empty in one part and whole numbers in another.
+        schema = pa.unify_schemas(schemas, promote_options="permissive")
+        with atomic_path(out) as temporary, pq.ParquetWriter(temporary, schema) as writer:
+            for path in paths:
+                table = pq.read_table(path)
+                at = table.column_names.index(column)
+                if table.schema.field(at).type != vector:
+                    table = table.set_column(at, column, pa.nulls(table.num_rows, vector))
+                for field in schema:
+                    if field.name not in table.column_names:
+                        nulls = pa.nulls(table.num_rows, field.type)
+                        table = table.append_column(field.name, nulls)
+                writer.write_table(table.select(schema.names).cast(schema))
+    except pa.ArrowException as error:
+        raise DataError(
+            f"{source}: columns change their types: {str(error)[:200]}",
+            hint="choose the columns to copy: --keep",
+        ) from error
 
 
 def _text(value: object) -> str:
@@ -202,7 +243,7 @@ def _chunks(source: Path, chunk: int) -> Iterator[Any]:
             yield from _csv_chunks(source, chunk, "\t" if name.endswith(".tsv") else ",")
         else:
             raise DataError(f"{source.name} is no table", accepted=".csv, .tsv, .jsonl, .parquet")
-    except (pa.ArrowInvalid, OSError, EOFError) as error:
+    except (pa.ArrowException, OSError, EOFError, zlib.error) as error:
         raise DataError(f"{source} cannot be read: {str(error)[:200]}") from error
 
 
@@ -240,15 +281,25 @@ def _json_chunks(source: Path, chunk: int) -> Iterator[Any]:
     opened = gzip.open if source.suffix == ".gz" else open
     line = 0
     with opened(source, "rt", encoding="utf-8-sig") as stream:
-        while lines := list(itertools.islice(stream, chunk)):
-            rows: list[Any] = []
-            for text in lines:
-                line += 1
-                if not text.strip():
-                    continue
-                try:
-                    rows.append(json.loads(text))
-                except ValueError as error:
-                    raise DataError(f"{source}, line {line}: not JSON ({error})") from None
-            if rows:
-                yield pa.Table.from_pylist(rows)
+        try:
+            while lines := list(itertools.islice(stream, chunk)):
+                rows: list[dict[str, Any]] = []
+                for text in lines:
+                    line += 1
+                    if text.strip():
+                        rows.append(_json_row(text, source, line))
+                names = dict.fromkeys(name for row in rows for name in row)
+                if names:
+                    yield pa.table({n: pa.array([row.get(n) for row in rows]) for n in names})
+        except UnicodeDecodeError as error:
+            raise DataError(f"{source}: not UTF-8 ({error.reason})", accepted="UTF-8") from None
+
+
+def _json_row(text: str, source: Path, line: int) -> dict[str, Any]:
+    try:
+        row = json.loads(text)
+    except ValueError as error:
+        raise DataError(f"{source}, line {line}: not JSON ({error})") from None
+    if not isinstance(row, dict):
+        raise DataError(f"{source}, line {line}: {type(row).__name__}", accepted="an object")
+    return row

@@ -1,0 +1,207 @@
+"""Tables to vectors: every format, blanks, a kill in the middle, every bad file."""
+
+from __future__ import annotations
+
+import gzip
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+
+from trine.core.errors import ConfigError, DataError
+from trine.embeddings.encode_files import encode_file
+
+ROOT = Path(__file__).parents[2]
+
+
+def lengths(texts: Sequence[str]) -> np.ndarray:
+    """A model without weights: length and number of vowels."""
+    rows = [[len(text), sum(text.count(v) for v in "aeiou")] for text in texts]
+    return np.array(rows, dtype=np.float32).reshape(len(texts), 2)
+
+
+FRAME = pl.DataFrame(
+    {
+        "id": [str(i) for i in range(7)],
+        "text": ["one", "", "three, with a comma", None, "  ", 'six "quoted"\nand broken', "séven"],
+    }
+)
+
+
+def _csv(path: Path) -> None:
+    FRAME.write_csv(path)
+
+
+def _tsv(path: Path) -> None:
+    FRAME.write_csv(path, separator="\t")
+
+
+def _csv_gz(path: Path) -> None:
+    path.write_bytes(gzip.compress(FRAME.write_csv().encode()))
+
+
+def _jsonl(path: Path) -> None:
+    FRAME.write_ndjson(path)
+
+
+def _jsonl_gz(path: Path) -> None:
+    path.write_bytes(gzip.compress(FRAME.write_ndjson().encode()))
+
+
+def _parquet(path: Path) -> None:
+    FRAME.write_parquet(path)
+
+
+FORMATS: dict[str, Callable[[Path], None]] = {
+    "a.csv": _csv, "a.tsv": _tsv, "a.csv.gz": _csv_gz, "a.jsonl": _jsonl,
+    "a.jsonl.gz": _jsonl_gz, "a.parquet": _parquet,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", list(FORMATS))
+@pytest.mark.parametrize("chunk", [1, 2, 100])
+def test_every_format_gives_the_same_vectors(tmp_path: Path, name: str, chunk: int) -> None:
+    FORMATS[name](tmp_path / name)
+    out = tmp_path / "out.parquet"
+    done = encode_file(tmp_path / name, out, lengths, model="m", chunk=chunk)
+    assert (done.rows, done.blank, done.width, done.resumed) == (4, 3, 2, 0)
+    table = pl.read_parquet(out)
+    assert table.columns == ["id", "text", "vector"]
+    assert table["id"].to_list() == FRAME["id"].to_list()
+    expected = [
+        lengths([text])[0].tolist() if text and text.strip() else None for text in FRAME["text"]
+    ]
+    assert [None if v is None else list(v) for v in table["vector"].to_list()] == expected
+    assert not list(tmp_path.glob("out.parquet.*"))
+
+
+def test_blanks_before_the_first_text_cost_nothing(tmp_path: Path) -> None:
+    pl.DataFrame({"text": ["", " ", "one"]}).write_csv(tmp_path / "a.csv", quote_style="always")
+    done = encode_file(tmp_path / "a.csv", tmp_path / "o.parquet", lengths, model="m", chunk=1)
+    assert (done.rows, done.blank) == (1, 2)
+    assert pl.read_parquet(tmp_path / "o.parquet")["vector"].to_list() == [None, None, [3.0, 2.0]]
+
+
+def test_columns_are_chosen(tmp_path: Path) -> None:
+    _csv(tmp_path / "a.csv")
+    out = tmp_path / "o.parquet"
+    encode_file(tmp_path / "a.csv", out, lengths, model="m", column="v", keep=["id"])
+    assert pl.read_parquet(out).columns == ["id", "v"]
+    encode_file(tmp_path / "a.csv", out, lengths, model="m", text="id", keep=[])
+    assert pl.read_parquet(out).columns == ["vector"]
+
+
+_SCRIPT = """
+import os, signal, sys
+from pathlib import Path
+from tests.embeddings.test_encode_files import lengths
+from trine.embeddings.encode_files import encode_file
+calls = 0
+def encode(texts):
+    global calls
+    calls += 1
+    if calls == 4:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return lengths(texts)
+encode_file(Path(sys.argv[1]), Path(sys.argv[2]), encode, model="m", chunk=5)
+"""
+
+
+def test_a_killed_run_goes_on_and_gives_the_same_file(tmp_path: Path) -> None:
+    source = tmp_path / "a.parquet"
+    pl.DataFrame({"text": [f"text {'o' * (i % 7)} {i}" for i in range(33)]}).write_parquet(source)
+    whole, out = tmp_path / "whole.parquet", tmp_path / "out.parquet"
+    encode_file(source, whole, lengths, model="m", chunk=5)
+    killed = subprocess.run(
+        [sys.executable, "-c", _SCRIPT, str(source), str(out)], cwd=ROOT, check=False,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )  # fmt: skip
+    assert killed.returncode == -signal.SIGKILL
+    assert not out.exists()
+    encoded: list[str] = []
+
+    def encode(texts: Sequence[str]) -> np.ndarray:
+        encoded.extend(texts)
+        return lengths(texts)
+
+    done = encode_file(source, out, encode, model="m", chunk=5)
+    assert (done.rows, done.resumed, len(encoded)) == (33, 15, 18)
+    assert out.read_bytes() == whole.read_bytes()
+
+
+def test_parts_of_another_run_are_not_mixed_in(tmp_path: Path) -> None:
+    _csv(tmp_path / "a.csv")
+    out = tmp_path / "o.parquet"
+
+    def fail(texts: Sequence[str]) -> np.ndarray:
+        if "one" in texts:
+            return lengths(texts)
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        encode_file(tmp_path / "a.csv", out, fail, model="m", chunk=2)
+    with pytest.raises(ConfigError, match="another input, model or setting"):
+        encode_file(tmp_path / "a.csv", out, lengths, model="another", chunk=2)
+    assert encode_file(tmp_path / "a.csv", out, lengths, model="m", chunk=2).resumed == 2
+
+
+def test_columns_of_json_lines_may_come_and_go(tmp_path: Path) -> None:
+    source = tmp_path / "a.jsonl"
+    source.write_text(
+        '{"text": "a", "n": null}\n{"text": "b", "n": 1}\n\n{"n": 2.5, "text": "c", "m": "x"}\n'
+    )
+    out = tmp_path / "o.parquet"
+    encode_file(source, out, lengths, model="m", chunk=1)
+    table = pl.read_parquet(out)
+    assert table.select("text", "n", "m").to_dict(as_series=False) == {
+        "text": ["a", "b", "c"], "n": [None, 1.0, 2.5], "m": [None, None, "x"],
+    }  # fmt: skip
+    source.write_text('{"text": "a", "n": 1}\n{"text": "b", "n": "one"}\n')
+    with pytest.raises(DataError, match="change their types"):
+        encode_file(source, out, lengths, model="m", chunk=1)
+    encode_file(source, tmp_path / "p.parquet", lengths, model="m", chunk=1, keep=["text"])
+
+
+BAD: list[tuple[str, bytes, str]] = [
+    ("a.csv", b"id,text\n1,a\n2\n", "line 3: 1 fields; accepted: 2"),
+    ("a.csv", b"id,text\n1,\xff\xfe\n", "not UTF-8"),
+    ("a.csv", b"", "no text in column"),
+    ("a.csv", b"text\n", "no text in column"),
+    ("a.csv", b'text\n" "\n', "no text in column"),
+    ("a.csv.gz", b"text\nno gzip\n", "cannot be read"),
+    ("a.csv.gz", gzip.compress(b"text\n" + os.urandom(99).hex().encode())[:60], "cannot be read"),
+    ("a.jsonl", b'{"text": "a"}\n{"text": \n', "line 2: not JSON"),
+    ("a.jsonl", b'["a"]\n', "line 1"),
+    ("a.jsonl", b'{"text": "\xff"}\n', "not UTF-8"),
+    ("a.parquet", b"PAR1 and nothing", "no Parquet"),
+    ("a.txt", b"text\na\n", "accepted: .csv"),
+]
+
+
+@pytest.mark.parametrize(("name", "content", "words"), BAD)
+def test_bad_files_are_named(tmp_path: Path, name: str, content: bytes, words: str) -> None:
+    (tmp_path / name).write_bytes(content)
+    out = tmp_path / "o.parquet"
+    with pytest.raises(DataError, match=words) as caught:
+        encode_file(tmp_path / name, out, lengths, model="m")
+    assert "\n" not in str(caught.value)
+    assert not out.exists()
+
+
+def test_a_missing_file_and_wrong_names(tmp_path: Path) -> None:
+    out = tmp_path / "o.parquet"
+    with pytest.raises(DataError, match="no file"):
+        encode_file(tmp_path / "a.csv", out, lengths, model="m")
+    _csv(tmp_path / "a.csv")
+    with pytest.raises(ConfigError, match="no column 'body'; accepted: id, text"):
+        encode_file(tmp_path / "a.csv", out, lengths, model="m", text="body")
+    with pytest.raises(ConfigError, match="has a column 'id' already"):
+        encode_file(tmp_path / "a.csv", out, lengths, model="m", column="id")
+    with pytest.raises(ConfigError, match=r"ends in \.parquet"):
+        encode_file(tmp_path / "a.csv", tmp_path / "o.csv", lengths, model="m")
