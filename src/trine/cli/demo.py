@@ -24,10 +24,11 @@ SECTIONS: dict[str, str] = {
     "games-sampled": "trine.games.demo:sampled_search",
     "games-convention": "trine.games.demo:convention",
     "dynamics": "trine.dynamics.demo:section",
+    "embeddings": "trine.embeddings.demo:section",
 }
 
 # Sections that need an extra; without it they are left out, with one line.
-NEEDS: dict[str, str] = {"dynamics": "dynamics"}
+NEEDS: dict[str, str] = {"dynamics": "dynamics", "embeddings": "embeddings"}
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
