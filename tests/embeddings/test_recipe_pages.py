@@ -1,16 +1,14 @@
 """The page of recipes against the configuration, and its examples against the reader."""
 
 import tomllib
-from pathlib import Path
 
 import pytest
 
 from tests.documents import ROOT, blocks
 from tests.embeddings.recipe_tables import PAGE, PARTS, filled, meanings
-from trine.embeddings.config import Recipe, TaskConfig, load_recipe
+from trine.embeddings.config import Recipe, TaskConfig
 
 TUTORIAL = ROOT / "docs" / "embeddings" / "tutorial.md"
-CONFIGS = sorted((ROOT / "configs" / "embeddings").glob("*.toml"))
 
 
 def test_the_page_has_every_key_as_the_configuration_has_it():
@@ -34,10 +32,3 @@ def test_the_tasks_of_the_tutorial_are_tasks():
     (example,) = blocks(TUTORIAL, "toml")
     tasks = tomllib.loads(example.text)["tasks"]
     assert [TaskConfig.model_validate(task).name for task in tasks] == ["searches", "stories"]
-
-
-@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
-def test_shipped_recipes_are_read(path: Path):
-    recipe, base = load_recipe(path)
-    assert recipe.tasks
-    assert base == path.parent
