@@ -180,6 +180,7 @@ def test_page_tables_and_what_is_kept(study: tuple[Path, list[dict[str, Any]]]) 
     assert len(list(run.glob("cells/single_*/run/metrics.jsonl"))) == 4
 
 
+@pytest.mark.slow
 def test_a_killed_study_goes_on_and_ends_alike(
     place: Path, study: tuple[Path, list[dict[str, Any]]]
 ) -> None:
