@@ -55,8 +55,9 @@ def runnable(page: Path) -> list[Block]:
 
 
 def commands(text: str) -> list[str]:
-    """The lines of a shell block that call `trine`, comments removed."""
-    lines = [line.partition("  #")[0].strip() for line in text.splitlines()]
+    """The lines of a shell block that call `trine`, comments removed, continued lines joined."""
+    joined = re.sub(r"\\\n\s*", "", text)
+    lines = [line.partition("  #")[0].strip() for line in joined.splitlines()]
     return [line for line in lines if line.startswith("trine ")]
 
 

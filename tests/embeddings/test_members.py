@@ -30,7 +30,9 @@ def test_two_topics_are_two_interests_weighted_by_their_posts():
 def test_clusters_are_those_of_scikit_learn():
     vectors = unit(np.random.default_rng(1).standard_normal((40, 8)))
     theirs = AgglomerativeClustering(
-        n_clusters=None, distance_threshold=1.4, linkage="ward"
+        n_clusters=None,  # pyright: ignore[reportArgumentType] (its stubs know numbers only)
+        distance_threshold=1.4,
+        linkage="ward",
     ).fit_predict(vectors)
     ours = cluster_member(vectors, distance=1.4, most=40)
     expected = {frozenset(map(int, np.flatnonzero(theirs == c))) for c in np.unique(theirs)}

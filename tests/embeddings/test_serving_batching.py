@@ -31,7 +31,7 @@ class Lengths:
 
 
 async def _gather(model: Lengths, requests: list[list[str]], **options: int) -> list[Any]:
-    batcher = Batcher(model, **options)
+    batcher = Batcher(model, **options)  # pyright: ignore[reportArgumentType] (all are numbers)
     batcher.start()
     tasks = [asyncio.create_task(batcher.encode(requests[0]))]
     await asyncio.to_thread(model.entered.wait, 30)  # the first is in the model, the others wait

@@ -142,12 +142,12 @@ def evaluate(
     if split not in ("test", "validation"):
         raise UsageError(f"split {split!r}", accepted="test, validation")
     tasks = _suite(suite, "trine embeddings evaluate")
-    from trine.embeddings.comparing import open_model
+    from trine.embeddings.comparing import open_scored
     from trine.embeddings.evaluation.suite import evaluate_model
     from trine.embeddings.train_report import scores_table
 
     rows = evaluate_model(
-        open_model(model, tasks),
+        open_scored(model, tasks),
         tasks,
         model_name=model,
         widths=widths,

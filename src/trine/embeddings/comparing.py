@@ -22,12 +22,14 @@ from trine.embeddings.bases import BASES
 from trine.embeddings.config import HeadConfig, ModelConfig
 from trine.embeddings.evaluation.suite import DRAWS, evaluate_model, evaluate_vectors, texts_of
 from trine.embeddings.evaluation.vectors import TextVectors
+from trine.embeddings.inference import Encoder
+from trine.embeddings.onnx_export import has_onnx, open_onnx
 from trine.embeddings.tasks import ScoreRow, Task
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
 
-__all__ = ["api_scores", "api_texts", "compare", "open_model"]
+__all__ = ["api_scores", "api_texts", "compare", "open_model", "open_scored"]
 
 _PCA = re.compile(r"^(?P<base>.+)\+pca(?P<width>\d+)$")
 
@@ -54,6 +56,13 @@ def open_model(name: str, tasks: Sequence[Task]) -> SentenceTransformer:
     return load_model(name)
 
 
+def open_scored(name: str, tasks: Sequence[Task]) -> SentenceTransformer | Encoder:
+    """The same for scoring: an exported folder is run as what it is, by ONNX Runtime."""
+    if has_onnx(Path(name).expanduser()):
+        return open_onnx(Path(name).expanduser())
+    return open_model(name, tasks)
+
+
 def compare(
     names: Sequence[str],
     tasks: Sequence[Task],
@@ -67,7 +76,7 @@ def compare(
     """Scores of every model on every task.
 
     Args:
-      names: see `open_model`; each once.
+      names: see `open_model`, or the folder of an export; each once.
       tasks: of the suite.
       widths: of the vectors; None: each model's own.
       max_rows: see `evaluate_model`.
@@ -83,7 +92,7 @@ def compare(
     rows: list[ScoreRow] = []
     for name in names:
         rows += evaluate_model(
-            open_model(name, tasks), tasks, model_name=_short(name), widths=widths,
+            open_scored(name, tasks), tasks, model_name=_short(name), widths=widths,
             max_rows=max_rows, draws=draws, seed=seed, progress=progress,
         )  # fmt: skip
     return rows

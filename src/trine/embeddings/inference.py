@@ -8,6 +8,7 @@ it: PyTorch here, ONNX Runtime in `trine.embeddings.onnx_export`.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -167,6 +168,12 @@ class Encoder:
             prefix=prefix,
             token_budget=token_budget,
         )
+
+    def with_prefix(self, prefix: str) -> Encoder:
+        """The same encoder with another text put before every text."""
+        other = copy.copy(self)
+        other.prefix = prefix
+        return other
 
     @property
     def width(self) -> int:

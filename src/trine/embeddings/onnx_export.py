@@ -279,25 +279,11 @@ def quality_loss(
 def _main_scores(
     encoder: Encoder, tasks: Sequence[Task], max_rows: int | None, draws: int
 ) -> dict[str, tuple[str, float]]:
-    from trine.embeddings.evaluation.suite import MAIN_METRIC, evaluate_vectors
-    from trine.embeddings.evaluation.vectors import TextVectors
-
-    own = encoder.prefix
-    stores: dict[str, TextVectors] = {}
-
-    def vectors_for(task: Task) -> TextVectors:
-        prefix = own if task.config.prefix is None else task.config.prefix
-
-        def encode(texts: list[str]) -> np.ndarray:
-            encoder.prefix = prefix
-            return encoder.encode(texts)
-
-        return stores.setdefault(prefix, TextVectors(encode))
+    from trine.embeddings.evaluation.suite import MAIN_METRIC, evaluate_model
 
     order = list(MAIN_METRIC.values())
     found: dict[str, tuple[str, float]] = {}
-    rows = evaluate_vectors(vectors_for, tasks, max_rows=max_rows, draws=draws)
-    encoder.prefix = own
+    rows = evaluate_model(encoder, tasks, max_rows=max_rows, draws=draws)
     for task in tasks:
         mine = [row for row in rows if row.task == task.name and row.metric in order]
         whole = [row for row in mine if row.language == "all"] or mine

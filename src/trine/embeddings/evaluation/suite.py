@@ -90,17 +90,15 @@ def measures_of(task: Task) -> tuple[str, ...]:
 
 
 def encoder_of(
-    model: SentenceTransformer, *, prefix: str | None = None
+    model: SentenceTransformer | Encoder, *, prefix: str | None = None
 ) -> Callable[[list[str]], np.ndarray]:
     """Texts to `[n, width]` vectors by a model, in its own prefix or the given one."""
-    encoder = Encoder.of(model)
-    if prefix is not None:
-        encoder.prefix = prefix
-    return encoder.encode
+    encoder = model if isinstance(model, Encoder) else Encoder.of(model)
+    return encoder.encode if prefix is None else encoder.with_prefix(prefix).encode
 
 
 def evaluate_model(
-    model: SentenceTransformer,
+    model: SentenceTransformer | Encoder,
     tasks: Iterable[Task],
     *,
     model_name: str = "model",
@@ -114,7 +112,7 @@ def evaluate_model(
     """Scores of a model on every task, language, measure and width.
 
     Args:
-      model: any sentence-transformers model.
+      model: any sentence-transformers model, or an encoder (an exported graph).
       tasks: loaded tasks.
       model_name: for the rows.
       widths: leading numbers of the vectors to use; None: all of them.
@@ -128,7 +126,8 @@ def evaluate_model(
       UsageError: if a width is larger than the vectors.
     """
     stores: dict[str | None, TextVectors] = {}
-    full = int(model.get_embedding_dimension() or 0)
+    model = model if isinstance(model, Encoder) else Encoder.of(model)
+    full = model.width
     for width in widths or ():
         _check_width(width, full, model_name)  # before anything is encoded
 

@@ -105,6 +105,10 @@ class Batcher:
         loop = asyncio.get_running_loop()
         try:
             vectors, counts = await loop.run_in_executor(self._thread, self._encode, texts)
+        except asyncio.CancelledError:  # stopped in the middle of a pass: nobody waits for ever
+            for job in jobs:
+                job.answer.cancel()
+            raise
         except Exception as error:  # whatever the model raises belongs to those who asked
             for job in jobs:
                 if not job.answer.done():

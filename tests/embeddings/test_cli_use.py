@@ -1,0 +1,173 @@
+"""`compare`, `export`, `encode` and `members` on the command line, on a tiny model."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+
+from tests.embeddings.small_training import label_frame
+from tests.embeddings.tiny import tiny_encoder
+from trine.cli.app import main
+from trine.core.errors import UsageError
+from trine.core.tables import to_markdown
+from trine.embeddings import api
+from trine.embeddings.comparing import compare
+from trine.embeddings.comparing_report import comparison_table, main_scores, write_comparison
+from trine.embeddings.tasks import ScoreRow
+
+
+@pytest.fixture(scope="module")
+def room(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a model, its exports are made by a test; a table and a recipe."""
+    folder = tmp_path_factory.mktemp("room")
+    tiny_encoder(folder)
+    frame = label_frame(120).with_columns(pl.Series("who", [f"w{i % 5}" for i in range(120)]))
+    frame.write_csv(folder / "topic.csv")
+    (folder / "suite.toml").write_text(
+        '[[tasks]]\nname = "topic"\nsource = "topic.csv"\ntest_share = 0.4\n'
+    )
+    return folder
+
+
+@pytest.fixture
+def call(room: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Any:
+    monkeypatch.chdir(room)
+
+    def run(*words: str) -> tuple[int, str, str]:
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as ended:
+            main(["embeddings", *words])
+        out, err = capsys.readouterr()
+        return int(ended.value.code or 0), out, err
+
+    return run
+
+
+def test_export_encode_members_and_compare_in_one_go(call: Any, room: Path) -> None:
+    code, out, err = call(
+        "export", "tiny", "--onnx", "--int8", "--suite", "suite.toml", "--draws", "2", "--json"
+    )
+    assert (code, err) == (0, "")
+    document = json.loads(out)
+    assert document["graph"] == "tiny-onnx-int8/model.onnx"
+    (row,) = document["loss"]["tasks"]
+    assert (row["task"], row["metric"]) == ("topic", "accuracy")
+    assert document["loss"]["mean"] == pytest.approx(row["before"] - row["after"])
+
+    words = ("encode", "topic.csv", "--model", "tiny-onnx-int8", "--out", "v.parquet")
+    code, out, err = call(*words, "--threads", "1")
+    assert (code, out, err) == (0, "120 vectors of 16 numbers in v.parquet\n", "")
+    assert pl.read_parquet("v.parquet").columns == ["text", "label", "who", "vector"]
+
+    words = ("members", "v.parquet", "--member", "who", "--retrieve", "w1", "-k", "3", "--json")
+    code, out, _ = call(*words, "--out", "i.parquet")
+    found = json.loads(out)
+    assert (code, found["members"], found["posts"], len(found["found"])) == (0, 5, 120, 3)
+    assert "w1" not in [hit["member"] for hit in found["found"]]
+    assert set(pl.read_parquet("i.parquet")["who"]) == {f"w{i}" for i in range(5)}
+
+    words = ("compare", "tiny", "tiny+pca4", "tiny-onnx-int8", "--suite", "suite.toml")
+    code, out, _ = call(*words, "--draws", "2", "--json")
+    rows = json.loads(out)
+    assert code == 0
+    assert {(row["model"], row["width"]) for row in rows} == {
+        ("tiny", 16), ("tiny+pca4", 4), ("tiny-onnx-int8", 16),
+    }  # fmt: skip
+    exact = {r["model"]: r["score"] for r in rows if r["metric"] == "accuracy"}
+    assert exact["tiny-onnx-int8"] == pytest.approx(row["after"])
+    assert exact["tiny"] == pytest.approx(row["before"])
+
+
+def test_a_page_beside_the_table(call: Any, room: Path) -> None:
+    code, out, _ = call(
+        "compare", "tiny", "--suite", "suite.toml", "--width", "4", "--width", "16", "--draws", "2",
+        "--out", "page.html",
+    )  # fmt: skip
+    assert code == 0
+    assert "tiny, 4-d" in out
+    assert out.endswith("page: page.html\n")
+    page = (room / "page.html").read_text()
+    assert page.count("<svg") == 1
+    assert "tiny, 16-d" in page
+    assert sorted(p.name for p in (room / "page-files").iterdir()) == [
+        "main-scores.csv", "main-scores.png", "main-scores.svg", "scores.csv", "scores.md",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "message"),
+    [
+        (("export", "tiny"), 2, "accepted: --onnx"),
+        (("export", "nosuch", "--onnx"), 3, "no folder nosuch"),
+        (("encode", "topic.csv", "--model", "nosuch", "--out", "o.parquet"), 2, "unknown base"),
+        (("encode", "no.csv", "--model", "tiny", "--out", "o.parquet"), 3, "no file no.csv"),
+        (("encode", "topic.csv", "--model", "tiny", "--text", "body", "--out", "o.parquet"), 2,
+         "accepted: text, label, who"),
+        (("members", "no.parquet"), 3, "no file no.parquet"),
+        (("compare", "tiny", "tiny", "--suite", "suite.toml"), 2, "given twice"),
+        (("compare", "tiny", "--suite", "suite.toml", "--api", "http://x/v1"), 2, "go together"),
+        (("compare", "tiny", "--suite", "suite.toml", "--draws", "2", "--out", "p.txt"), 2,
+         "ends in .html"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_done_is_said_in_one_line(
+    call: Any, words: tuple[str, ...], code: int, message: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    found, out, err = call(*words)
+    assert (found, out) == (code, "")
+    assert message in err
+    assert err.count("\n") == 1
+
+
+def test_a_paid_endpoint_is_not_called_unasked(
+    call: Any, monkeypatch: pytest.MonkeyPatch, room: Path
+) -> None:
+    monkeypatch.setenv(api.KEY, "sk-secret")
+    monkeypatch.setattr(sys, "stdin", (room / "suite.toml").open())
+    code, out, err = call(
+        "compare", "tiny", "--suite", "suite.toml", "--draws", "2", "--cache", "kept.sqlite",
+        "--api", "https://example.invalid/v1", "--api-model", "text-embedding-ada-002",
+    )  # fmt: skip
+    sys.stdin.close()
+    assert (code, out) == (2, "")
+    assert "texts to fetch, about" in err
+    assert "give --yes" in err
+    assert "sk-secret" not in err
+
+
+def row(model: str, task: str, metric: str, score: float, language: str = "en") -> ScoreRow:
+    return ScoreRow(model, task, language, metric, score, None, 10, 4)
+
+
+ROWS = [
+    row("a", "t", "triplet_hard", 1.0), row("a", "t", "accuracy", 50.0, "en"),
+    row("a", "t", "accuracy", 60.0, "fr"), row("a", "t", "accuracy", 55.0, "all"),
+    row("b", "t", "accuracy", 70.0, "all"), row("b", "u", "spearman", 80.0),
+]  # fmt: skip
+
+
+def test_the_main_score_is_the_first_measure_over_all_languages() -> None:
+    assert main_scores(ROWS).drop("se").rows() == [
+        ("t", "accuracy", "a, 4-d", 55.0), ("t", "accuracy", "b, 4-d", 70.0),
+        ("u", "spearman", "b, 4-d", 80.0),
+    ]  # fmt: skip
+
+
+def test_a_table_has_a_column_for_each_model_and_gaps_where_nothing_is() -> None:
+    text = to_markdown(comparison_table(ROWS))
+    assert "| task | language | metric | rows | a, 4-d | b, 4-d |" in text
+    assert "| t | all | accuracy | 10 | 55.0 | 70.0 |" in text
+    assert comparison_table([]).frame.height == 0
+
+
+def test_a_page_of_nothing_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="nothing was scored"):
+        write_comparison([], tmp_path / "p.html")
+    with pytest.raises(UsageError, match="given twice"):
+        compare(["a", "a"], [])
