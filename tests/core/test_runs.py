@@ -257,3 +257,13 @@ def test_a_killed_run_goes_on_and_ends_like_one_that_was_not(tmp_path: Path, wor
     assert finished.info.attempts == 2
     assert (finished.tables / "values.csv").read_text() == (whole.tables / "values.csv").read_text()
     assert not list(finished.directory.rglob(".*.tmp*"))
+
+
+def test_what_a_killed_process_half_wrote_goes_files_and_folders():
+    run = start()
+    half = run.directory / "parts" / ".model.1234.tmp"
+    half.mkdir(parents=True)
+    (half / ".inner.5678.tmp.json").write_text("{")
+    (run.directory / ".rows.9abc.tmp.csv").write_text("a,")
+    with run:
+        assert sorted(p.name for p in run.directory.rglob(".*.tmp*")) == []

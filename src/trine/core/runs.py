@@ -193,8 +193,12 @@ class Run:
     def __enter__(self) -> Self:
         self._lock = _take_lock(self.directory)
         try:
-            for leftover in self.directory.rglob(".*.tmp*"):
-                leftover.unlink(missing_ok=True)  # of a process that was killed while writing
+            # Of a process that was killed while writing; a list, since folders go with their files.
+            for leftover in list(self.directory.rglob(".*.tmp*")):
+                if leftover.is_dir():
+                    shutil.rmtree(leftover)
+                else:
+                    leftover.unlink(missing_ok=True)
             self._started = datetime.now(UTC)
             self._write(status="running", attempts=self._info.attempts + 1)
             with _writable(self.directory):

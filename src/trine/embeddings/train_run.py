@@ -18,7 +18,6 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -29,7 +28,7 @@ import numpy as np
 from trine.core.artifacts import read_json, write_json
 from trine.core.errors import ConfigError, UsageError
 from trine.core.progress import Progress
-from trine.core.runs import Run, is_locked, open_run
+from trine.core.runs import Run, open_run
 from trine.embeddings.batches import task_rates
 from trine.embeddings.config import Recipe
 from trine.embeddings.loading import TaskFacts, load_tasks
@@ -108,9 +107,6 @@ def train(
     if run.is_finished:
         say(f"already trained: {run.directory}")
         return _stored(run)
-    if not is_locked(run.directory):
-        for leftover in run.directory.glob(".model*.tmp"):
-            shutil.rmtree(leftover)  # of a process that was killed while it saved
     with run:
         full, trained = _trained(run, recipe, tasks, progress, say)
         scores: list[ScoreRow] = []
