@@ -18,7 +18,7 @@ $(STAMP): pyproject.toml constraints.txt
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@echo "Installing trine and its tools into $(VENV) (once; a few minutes) ..."
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --progress-bar off \
-	    --constraint constraints.txt --editable ".[api,dynamics,embeddings,multilingual,onnx,oracle,serve,dev]"
+	    --constraint constraints.txt --editable ".[api,bridge,dynamics,embeddings,multilingual,onnx,oracle,serve,dev]"
 	@touch $(STAMP)
 	@echo "Ready: $(BIN)/trine --help"
 

@@ -24,6 +24,7 @@ ROOMS: Mapping[str, str] = MappingProxyType(
     {
         "demo": "trine.cli.demo",
         "games": "trine.cli.games",
+        "bridge": "trine.cli.bridge",
         "embeddings": "trine.cli.embeddings",
         "dynamics": "trine.cli.dynamics",
         "runs": "trine.cli.runs",

@@ -11,6 +11,7 @@ __all__ = ["EXTRAS", "available", "require"]
 # The names are those of [project.optional-dependencies]; the values are what must be importable.
 EXTRAS: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
+        "bridge": ("endplay", "torch"),
         "dynamics": ("torch", "threadpoolctl"),
         "embeddings": (
             "torch",

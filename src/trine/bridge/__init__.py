@@ -1,0 +1,1 @@
+"""Contract bridge bidding: rules, deals, codecs, bots, training, measurement."""

@@ -1,0 +1,13 @@
+"""`trine bridge`: the room of contract bridge; each group of commands is a module of its own."""
+
+import typer
+
+from trine.cli import bridge_deals
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode=None)
+app.add_typer(bridge_deals.app, name="deals")
+
+
+@app.callback()
+def bridge() -> None:
+    """Bid contract bridge: deals, auctions, matches, training."""

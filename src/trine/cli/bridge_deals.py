@@ -1,0 +1,58 @@
+"""`trine bridge deals`: make deals with their double-dummy tables."""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from trine.cli.output import emit, make_progress, say
+from trine.cli.runs import JsonOption
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode=None)
+
+
+@app.callback()
+def deals() -> None:
+    """Deals with double-dummy tables: generate, import, look into."""
+
+
+@app.command()
+def generate(
+    count: Annotated[int, typer.Option("-n", "--count", help="How many deals.")],
+    out: Annotated[
+        Path, typer.Option(help="The deals file; if it is there, it is gone on with.")
+    ] = Path("deals.trine"),
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the deals.")] = 0,
+    part: Annotated[
+        str, typer.Option(help="Draw from all deals, or one side of the split: train, evaluation.")
+    ] = "all",
+    workers: Annotated[int, typer.Option(min=0, help="Processes; 0 means one for each core.")] = 0,
+    as_json: JsonOption = False,
+) -> None:
+    """Make random deals and solve them double-dummy; the same command resumes.
+
+    Example: trine bridge deals generate -n 100000 --out train.deals --seed 1
+    """
+    from trine.bridge.deal_generation import generate_deals
+    from trine.core.executors import make_executor
+
+    made = generate_deals(
+        out,
+        count,
+        seed=seed,
+        part=part,
+        executor=make_executor(workers),
+        progress=make_progress(),
+        say=say,
+        # On a terminal the bar shows the same.
+        say_every=float("inf") if sys.stderr.isatty() else 60.0,
+    )
+    document = {
+        "file": str(made.path),
+        "deals": made.deals,
+        "solved": made.solved,
+        "seconds": round(made.seconds, 3),
+        "deals_per_second": made.solved / made.seconds if made.solved else None,
+    }
+    emit(document, as_json=as_json, text=f"{made.deals:,} deals in {made.path}")
