@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -27,7 +27,9 @@ from trine.core.extras import require
 from trine.core.progress import Progress
 from trine.core.seeding import Seeds
 
-__all__ = ["Generated", "Pace", "block_owner", "generate_deals"]
+__all__ = ["Generated", "Pace", "block_owner", "fill_blocks", "generate_deals"]
+
+Item = TypeVar("Item")
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,8 +114,9 @@ def block_owner(index: int, *, seed: int, part: str, block: int = BATCH) -> np.n
     return kept[:block]
 
 
-def _solved_block(index: int, *, seed: int, part: str) -> np.ndarray[Any, Any]:
-    owner = block_owner(index, seed=seed, part=part)
+def _solved_block(item: tuple[int, int], *, seed: int, part: str) -> np.ndarray[Any, Any]:
+    index, length = item  # the last block of a file may be short
+    owner = block_owner(index, seed=seed, part=part)[:length]
     return pack_deals(owner, solve_tables(owner))
 
 
@@ -150,37 +153,71 @@ def generate_deals(
         raise UsageError(f"{count} deals", accepted="an integer from 1 upward")
     if part not in PARTS:
         raise UsageError.unknown("part", part, PARTS)
-    start = time.monotonic()
     with _opened(path, Header(count, BATCH, Seeds(seed).seed, part)) as file:
-        header, whole = file.header, file.state().whole
-        lengths = np.array([header.length(index) for index in range(header.blocks)])
-        missing = [int(index) for index in np.flatnonzero(~whole)]
-        present = int(lengths[whole].sum())
-        if present:
-            say(f"{path} has {present:,} of {header.count:,} deals; going on")
-        pace = Pace(header.count - present)
-        said = start
-        results = executor.run(partial(_solved_block, seed=seed, part=part), missing)
-        try:
-            with progress.task("deals", total=header.count) as task:
-                task.advance(present)
-                for place, records in results:
-                    length = int(lengths[missing[place]])
-                    file.write_block(missing[place], records[:length])
-                    pace.advance(length)
-                    task.advance(length, note=str(pace))
-                    if time.monotonic() - said > say_every:
-                        said = time.monotonic()
-                        say(f"{present + pace.done:,} of {header.count:,} deals, {pace}")
-        except KeyboardInterrupt:
-            raise Interrupted(
-                f"interrupted; {present + pace.done:,} of {header.count:,} deals are in {path}",
-                hint="run the same command again to go on",
-            ) from None
-        finally:
-            if isinstance(results, Generator):
-                results.close()  # ends the processes, whatever went wrong here
-    return Generated(path, present + pace.done, pace.done, time.monotonic() - start)
+        missing = np.flatnonzero(~file.state().whole)
+        return fill_blocks(
+            file,
+            partial(_solved_block, seed=seed, part=part),
+            {int(index): (int(index), file.header.length(int(index))) for index in missing},
+            executor=executor,
+            progress=progress,
+            say=say,
+            say_every=say_every,
+        )
+
+
+def fill_blocks(
+    file: DealsFile,
+    function: Callable[[Item], np.ndarray[Any, Any]],
+    items: Mapping[int, Item],
+    *,
+    executor: Executor,
+    progress: Progress,
+    say: Callable[[str], object] = lambda _: None,
+    say_every: float = 60.0,
+) -> Generated:
+    """Computes blocks of a file and writes each as soon as it is ready.
+
+    Args:
+      file: open for writing.
+      function: item to the records of its block, uint8 `[length, 23]`; picklable.
+      items: block -> item, for every block that is not whole.
+      executor: where the function runs.
+      progress: shows deals done.
+      say: is told rate and time left, for logs.
+      say_every: seconds between two such lines.
+
+    Raises:
+      DataError: the file cannot be written.
+      Interrupted: by Ctrl-C; whole blocks are kept.
+    """
+    start = said = time.monotonic()
+    header, blocks = file.header, list(items)
+    present = header.count - sum(header.length(block) for block in blocks)
+    if present and blocks:
+        say(f"{file.path} has {present:,} of {header.count:,} deals; going on")
+    pace = Pace(header.count - present)
+    results = executor.run(function, list(items.values()))
+    try:
+        with progress.task("deals", total=header.count) as task:
+            task.advance(present)
+            for place, records in results:
+                length = header.length(blocks[place])
+                file.write_block(blocks[place], records)
+                pace.advance(length)
+                task.advance(length, note=str(pace))
+                if time.monotonic() - said > say_every:
+                    said = time.monotonic()
+                    say(f"{present + pace.done:,} of {header.count:,} deals, {pace}")
+    except KeyboardInterrupt:
+        raise Interrupted(
+            f"interrupted; {present + pace.done:,} of {header.count:,} deals are in {file.path}",
+            hint="run the same command again to go on",
+        ) from None
+    finally:
+        if isinstance(results, Generator):
+            results.close()  # ends the processes, whatever went wrong here
+    return Generated(file.path, present + pace.done, pace.done, time.monotonic() - start)
 
 
 def _opened(path: Path, wanted: Header) -> DealsFile:

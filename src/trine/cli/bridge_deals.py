@@ -56,3 +56,62 @@ def generate(
         "deals_per_second": made.solved / made.seconds if made.solved else None,
     }
     emit(document, as_json=as_json, text=f"{made.deals:,} deals in {made.path}")
+
+
+@app.command("import")
+def import_(
+    source: Annotated[
+        str, typer.Argument(help="PBN, LIN, a viewer URL, a JPS database, a pgx npy, an npz.")
+    ],
+    out: Annotated[Path, typer.Option(help="The deals file.")] = Path("deals.trine"),
+    check: Annotated[
+        int, typer.Option(min=0, help="How many of the tables to solve again, as a check.")
+    ] = 2,
+    workers: Annotated[int, typer.Option(min=0, help="Processes; 0 means one for each core.")] = 0,
+    as_json: JsonOption = False,
+) -> None:
+    """Take deals of other programs; tables that are missing are solved.
+
+    Example: trine bridge deals import club.pbn --out club.deals
+    """
+    from trine.bridge.importers import check_tables, import_deals, read_foreign_deals
+    from trine.core.executors import make_executor
+
+    deals = read_foreign_deals(source)
+    for problem in deals.problems:
+        say(f"left out: {problem}")
+    check_tables(deals, check)
+    made = import_deals(
+        deals,
+        out,
+        executor=make_executor(workers),
+        progress=make_progress(),
+        say=say,
+        say_every=float("inf") if sys.stderr.isatty() else 60.0,
+    )
+    document = {
+        "file": str(made.path),
+        "deals": made.deals,
+        "solved": made.solved,
+        "left_out": list(deals.problems),
+    }
+    emit(document, as_json=as_json, text=f"{made.deals:,} deals in {made.path}")
+
+
+@app.command()
+def info(
+    source: Annotated[str, typer.Argument(help="A deals file, an npz, or sample:random-10k.")],
+    as_json: JsonOption = False,
+) -> None:
+    """Say what a file of solved deals holds, and whether it is whole.
+
+    Example: trine bridge deals info sample:random-10k
+    """
+    from trine.bridge.deals_summary import summary
+
+    document = summary(source)
+    broken = document["broken_blocks"]
+    lines = [f"{name.replace('_', ' ')}: {value}" for name, value in document.items()]
+    emit(document, as_json=as_json, text="\n".join(lines))
+    if broken:
+        say(f"{broken} blocks are cut off or damaged; the same `generate` command makes them anew")
