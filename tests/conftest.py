@@ -9,6 +9,10 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
+# One thread a process, before torch and numpy start theirs: the suite's two workers fill two cores,
+# and threads that wait for a core which another process has make small matrices very slow.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 # No deadline: a shared machine may be slow, and a slow example is not a wrong one.
 settings.register_profile(
     "trine", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow]

@@ -12,6 +12,7 @@ from trine.embeddings.adapters import add_adapters, merge_adapters
 from trine.embeddings.config import Recipe
 from trine.embeddings.encoder import add_head, freeze, load_base
 from trine.embeddings.frozen_layers import cache_frozen_layers, forget_frozen_layers
+from trine.embeddings.losses.registry import trained_widths
 from trine.embeddings.tasks import Task
 from trine.embeddings.vocabulary import prune_vocabulary
 
@@ -51,7 +52,8 @@ def build_encoder(
         )
     if config.prune_vocabulary:
         _LOG.info("%s", prune_vocabulary(model, all_texts(tasks)))
-    model = add_head(model, tasks, recipe.head, seeds.child("head"))
+    widths = trained_widths(recipe.training, recipe.dimension, width) if width else ()
+    model = add_head(model, tasks, recipe.head, seeds.child("head"), widths)
     freeze(model, config)
     if config.lora_rank:
         add_adapters(model, config.lora_rank, seeds, first_layer=config.freeze_layers)

@@ -148,19 +148,27 @@ class HeadConfig(Config):
     """The projection from the encoder's width to small vectors.
 
     Attributes:
-      start: `pca` (principal directions of the training mixture), `whitened` (the same, divided by
-        the within-label spread), `random`, or `none` (no head: the encoder's own width).
+      start: `pca` (principal directions of the training mixture), `fitted` (the same, moved until
+        cosines of the small vectors are those of the whole ones, see `trine.embeddings.head_fit`),
+        `whitened` (divided by the within-label spread), `random`, or `none` (no head: the encoder's
+        own width).
       centre: whether the mean of the training mixture is taken off.
       shrinkage: of the within-label covariance towards the identity, for `whitened`.
       rows: texts that the start is computed from.
-      refit: whether the same closed form is computed again on the trained encoder, in place of the
-        head that training left (see `trine.embeddings.refit`).
+      fit_steps: gradient steps of `fitted`.
+      fit_neighbours: weight of near neighbours beside squared differences, for `fitted`.
+      fit_labels: weight of the contrast of labels and pairs, for `fitted`; 0: texts alone.
+      refit: whether the start is computed again on the trained encoder, in place of the head that
+        training left (see `trine.embeddings.refit`).
     """
 
-    start: Literal["pca", "whitened", "random", "none"] = "pca"
+    start: Literal["pca", "fitted", "whitened", "random", "none"] = "pca"
     centre: bool = True
     shrinkage: float = Field(default=0.5, ge=0, le=1)
     rows: int = Field(default=8_000, ge=64)
+    fit_steps: int = Field(default=800, ge=1)
+    fit_neighbours: float = Field(default=0.1, ge=0)
+    fit_labels: float = Field(default=0.0, ge=0)
     refit: bool = True
 
 

@@ -118,6 +118,8 @@ def mixture(
 ) -> tuple[list[str], list[str | None]]:
     """Training texts of all tasks in equal shares, and a label of each that names its task too.
 
+    Both texts of a pair are there, with a label of their own.
+
     Args:
       tasks: those with training rows count.
       rows: about how many texts in all.
@@ -127,21 +129,37 @@ def mixture(
     labels: list[str | None] = []
     trained = [task for task in tasks if task.train.height and task.config.role == "train"]
     for task in trained:
-        share = max(1, rows // len(trained))
+        pairs = task.kind == "pairs"
+        share = max(1, rows // len(trained) // (2 if pairs else 1))
         frame = task.train
-        chosen = frame[sorted(int(i) for i in generator.permutation(frame.height)[:share])]
+        places = sorted(int(i) for i in generator.permutation(frame.height)[:share])
+        chosen = frame[places]
         texts += chosen["text"].to_list()
         if task.kind in ("single", "hierarchical"):
             labels += [f"{task.name}:{row[-1]}" for row in chosen["labels"].to_list()]
+        elif pairs:
+            texts += chosen["pair"].to_list()
+            labels += [f"{task.name}:{place}" for place in places] * 2
         else:
             labels += [None] * chosen.height
     return texts, labels
 
 
 def add_head(
-    model: SentenceTransformer, tasks: Sequence[Task], config: HeadConfig, seeds: Seeds
+    model: SentenceTransformer,
+    tasks: Sequence[Task],
+    config: HeadConfig,
+    seeds: Seeds,
+    widths: Sequence[int] = (),
 ) -> SentenceTransformer:
     """The model with a head of full width that starts as the recipe says; changes the model.
+
+    Args:
+      model: the base.
+      tasks: the head starts from their training texts.
+      config: how it starts.
+      seeds: of the choice of texts, and of the start.
+      widths: leading numbers that will be used; `fitted` fits these; empty: all numbers.
 
     Raises:
       UsageError: if there is no training text to start from.
@@ -153,7 +171,7 @@ def add_head(
     if not texts:
         raise UsageError("no training text to start the head from", accepted="a task to train on")
     vectors = Encoder.of(model).encode(texts)
-    weight, bias = start_head(vectors, labels, config, seeds.generator("head"))
+    weight, bias = start_head(vectors, labels, config, seeds.generator("head"), widths)
     head = _dense(torch.from_numpy(weight), torch.from_numpy(bias))
     # The encoder's vectors are brought to length one before the head, as they were when it was
     # computed: the last module here is the base's own Normalize.

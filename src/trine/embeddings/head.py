@@ -8,7 +8,8 @@ the first rows only.
 first k numbers keep most of the variance. `whitened` starts from the directions in which labels
 differ most for the spread inside a label (linear discriminants with a shrunken covariance, Friedman
 1989), so that the first numbers are those that tell labels apart. Directions in which no labels
-differ come last, by variance.
+differ come last, by variance. `fitted` moves the principal directions until the cosines of the
+leading numbers are those of whole vectors (`trine.embeddings.head_fit`).
 """
 
 from __future__ import annotations
@@ -27,14 +28,16 @@ def start_head(
     labels: Sequence[str | None],
     config: HeadConfig,
     generator: np.random.Generator,
+    widths: Sequence[int] = (),
 ) -> tuple[np.ndarray, np.ndarray]:
     """Weight `[d, d]` and bias `[d]` of a head to start from.
 
     Args:
       vectors: `[n, d]` of the encoder, of length one, from every task in turn.
-      labels: of each, unique over tasks; None: none known. Used by `whitened`.
+      labels: of each, as `task:label`; None: none known. Used by `whitened` and `fitted`.
       config: which start.
-      generator: for `random`.
+      generator: for `random` and `fitted`.
+      widths: leading numbers that are used, for `fitted`; empty: all.
     """
     width = vectors.shape[1]
     values = np.asarray(vectors, dtype=np.float64)
@@ -43,11 +46,34 @@ def start_head(
         weight = np.linalg.qr(generator.standard_normal((width, width)))[0]
     elif config.start == "none":
         weight, mean = np.eye(width), np.zeros(width)
-    elif config.start == "pca":
+    elif config.start in ("pca", "fitted"):
         weight = _directions((values - mean).T @ (values - mean) / len(values))
     else:
         weight = _discriminants(values, labels, mean, config.shrinkage)
+    if config.start == "fitted":
+        return _fitted(values, labels, weight, -weight @ mean, config, generator, widths)
     return weight.astype(np.float32), (-weight @ mean).astype(np.float32)
+
+
+def _fitted(
+    values: np.ndarray,
+    labels: Sequence[str | None],
+    weight: np.ndarray,
+    bias: np.ndarray,
+    config: HeadConfig,
+    generator: np.random.Generator,
+    widths: Sequence[int],
+) -> tuple[np.ndarray, np.ndarray]:
+    from trine.embeddings.head_fit import fit_head
+
+    return fit_head(
+        values, labels, weight, bias,
+        widths=widths or (values.shape[1],),
+        steps=config.fit_steps,
+        neighbours=config.fit_neighbours,
+        label_weight=config.fit_labels,
+        generator=generator,
+    )  # fmt: skip
 
 
 def _directions(matrix: np.ndarray) -> np.ndarray:

@@ -1,7 +1,7 @@
 """The head computed once more, from the vectors of the trained encoder.
 
 Training moves the encoder far more than the head: what the small head throws away was chosen for
-the base's vectors, not for these. Computing the same closed form again on the trained encoder costs
+the base's vectors, not for these. Computing its start again on the trained encoder costs
 seconds and gave most of the zero-shot gain at 50 numbers that we measured (docs/embeddings).
 """
 
@@ -24,15 +24,20 @@ __all__ = ["refit_head"]
 
 
 def refit_head(
-    model: SentenceTransformer, tasks: Sequence[Task], config: HeadConfig, seeds: Seeds
+    model: SentenceTransformer,
+    tasks: Sequence[Task],
+    config: HeadConfig,
+    seeds: Seeds,
+    widths: Sequence[int] = (),
 ) -> None:
-    """Sets the head to the closed form on the encoder as it is now; changes the model.
+    """Sets the head to its start on the encoder as it is now; changes the model.
 
     Args:
       model: at full width, with a head.
       tasks: as for the start of the head; no row that is scored is used.
-      config: which closed form; `random` and `none` have none and leave the head as it is.
+      config: which start; `random` and `none` leave the head as it is.
       seeds: of the choice of texts.
+      widths: as for the start of the head.
     """
     import torch
 
@@ -43,7 +48,8 @@ def refit_head(
     place = next(i for i, module in enumerate(model) if module is head)
     below = torch.nn.Sequential(*list(model)[:place])
     encoder = Encoder.of(model, modules=below)
-    weight, bias = start_head(encoder.encode(texts), labels, config, seeds.generator("head"))
+    vectors = encoder.encode(texts)
+    weight, bias = start_head(vectors, labels, config, seeds.generator("head"), widths)
     with torch.no_grad():
         head.linear.weight.copy_(torch.from_numpy(weight))
         head.linear.bias.copy_(torch.from_numpy(bias))

@@ -33,6 +33,7 @@ from trine.embeddings.batches import task_rates
 from trine.embeddings.config import Recipe
 from trine.embeddings.loading import TaskFacts, load_tasks
 from trine.embeddings.losses import loss_name
+from trine.embeddings.losses.registry import trained_widths
 from trine.embeddings.refit import refit_head
 from trine.embeddings.tasks import ScoreRow, Task
 from trine.embeddings.training import expected_updates, fit
@@ -161,7 +162,9 @@ def _trained(
     )
     model = result.model.cpu()
     if recipe.head.refit:
-        refit_head(model, tasks, recipe.head, run.seeds.child("head"))
+        width = model.get_embedding_dimension() or 0
+        widths = trained_widths(recipe.training, recipe.dimension, width)
+        refit_head(model, tasks, recipe.head, run.seeds.child("head"), widths)
     facts = {
         "steps": result.steps,
         "seconds": result.seconds,

@@ -1,0 +1,113 @@
+"""The fitted head: cosines of few numbers near those of all, and labels where they are wanted."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from trine.embeddings.config import HeadConfig
+from trine.embeddings.head import start_head
+from trine.embeddings.head_fit import _contrast, _draw, _groups
+
+WIDTH = 16
+
+
+def _vectors(rows: int = 700, seed: int = 0) -> np.ndarray:
+    """Unit vectors of two kinds.
+
+    Few lie far from the centre, in four directions that so have most of the variance; many lie near
+    it, in four others. All cosines count alike, so four numbers do well to serve the many.
+    """
+    draw = np.random.default_rng(seed)
+    turn = np.linalg.qr(np.random.default_rng(9).standard_normal((WIDTH, WIDTH)))[0]
+    far = np.arange(rows) % 5 == 0
+    values = 0.02 * draw.standard_normal((rows, WIDTH))
+    values[far, :4] += 0.8 * draw.standard_normal((far.sum(), 4))
+    values[~far, 4:8] += 0.2 * draw.standard_normal(((~far).sum(), 4))
+    return _unit(values @ turn + turn[-1]).astype(np.float32)
+
+
+def _unit(values: np.ndarray) -> np.ndarray:
+    return values / np.linalg.norm(values, axis=1, keepdims=True)
+
+
+def _error(head: tuple[np.ndarray, np.ndarray], centre: np.ndarray, width: int) -> float:
+    fresh = _vectors(400, seed=5)
+    aims = _unit(fresh - centre)
+    small = _unit((fresh @ head[0].T + head[1])[:, :width])
+    return float(np.square(small @ small.T - aims @ aims.T).mean())
+
+
+def _start(start: str, labels: list[str | None] | None = None, widths=(4, WIDTH), **options):
+    values = _vectors()
+    config = HeadConfig.model_validate({"start": start, "fit_steps": 300, **options})
+    found = start_head(
+        values, labels or [None] * len(values), config, np.random.default_rng(1), widths
+    )
+    return found, values.mean(axis=0)
+
+
+def test_fitted_cosines_are_nearer_than_those_of_principal_directions_on_fresh_vectors() -> None:
+    principal, centre = _start("pca")
+    fitted, _ = _start("fitted", fit_neighbours=0.0)
+    assert _error(fitted, centre, 4) < 0.9 * _error(principal, centre, 4)
+    # All numbers together keep what they had; a rotation keeps everything.
+    assert _error(principal, centre, WIDTH) == pytest.approx(0, abs=1e-9)
+    assert _error(fitted, centre, WIDTH) < 0.01
+
+
+def test_at_full_width_alone_there_is_nothing_to_fit() -> None:
+    principal, _ = _start("pca")
+    fitted, _ = _start("fitted", widths=())
+    np.testing.assert_allclose(fitted[0], principal[0], atol=1e-2)
+
+
+def test_the_same_generator_gives_the_same_head() -> None:
+    first, second = _start("fitted")[0], _start("fitted")[0]
+    assert first[0].tobytes() == second[0].tobytes()
+    assert first[1].tobytes() == second[1].tobytes()
+
+
+def test_labels_come_closer_only_if_they_are_asked_for() -> None:
+    values = _vectors()
+    # Ten labels by a direction that principal directions and cosines leave out of four numbers.
+    fifth = np.linalg.svd(values - values.mean(axis=0))[2][6]
+    side = np.argsort(np.argsort(values @ fifth)) // 70
+    labels: list[str | None] = [f"task:{i}" for i in side]
+
+    def within(head: tuple[np.ndarray, np.ndarray]) -> float:
+        small = _unit((values @ head[0].T + head[1])[:, :4])
+        cosines = small @ small.T
+        same = side[:, None] == side
+        return float(cosines[same].mean() - cosines[~same].mean())
+
+    without = within(_start("fitted", labels)[0])
+    assert within(_start("fitted", labels, fit_labels=1.0)[0]) > without + 0.05
+
+
+def test_the_contrast_is_the_double_loop() -> None:
+    numbers = torch.from_numpy(np.random.default_rng(2).standard_normal((7, 5)))
+    ids = torch.tensor([0, 1, 0, 2, 1, 2, 0])
+    total = 0.0
+    for width in (2, 5):
+        unit = torch.nn.functional.normalize(numbers[:, :width], dim=1)
+        for i in range(7):
+            others = [j for j in range(7) if j != i]
+            below = sum(float(torch.exp(unit[i] @ unit[j] / 0.05)) for j in others)
+            mates = [j for j in others if ids[j] == ids[i]]
+            shares = [float(torch.exp(unit[i] @ unit[j] / 0.05)) / below for j in mates]
+            total -= float(np.mean(np.log(shares))) / 7
+    assert float(_contrast(numbers, ids, (2, 5))) == pytest.approx(total, rel=1e-6)
+
+
+def test_labels_of_one_text_and_tasks_of_one_label_are_left_out() -> None:
+    labels = ["a:1", "a:1", "a:2", "a:2", "a:3", "b:1", "b:1", None]
+    groups = _groups(labels)
+    assert [[list(rows) for rows in task] for task in groups] == [[[0, 1], [2, 3]]]
+    rows, ids = _draw(groups[0], np.random.default_rng(0))
+    assert sorted(rows) == [0, 1, 2, 3]
+    assert {(int(r) // 2, int(i)) for r, i in zip(rows, ids, strict=True)} in (
+        {(0, 0), (1, 1)},
+        {(0, 1), (1, 0)},
+    )
