@@ -457,11 +457,13 @@ def test_gradient_caching_with_dropout_replays_the_masks(tmp_path: Path) -> None
 # --- the parts of a task's loss -----------------------------------------------------------------
 
 
-def test_weight_and_distillation_add_up(model: Any) -> None:
+@pytest.mark.parametrize(("recipes", "own"), [(0.3, None), (5.0, 0.3)], ids=["recipe", "own"])
+def test_weight_and_distillation_add_up(model: Any, recipes: float, own: float | None) -> None:
     labels = torch.tensor(LABELS["single"])
-    training = TrainingConfig(distillation=0.3)
+    training = TrainingConfig(distillation=recipes)
     teacher = Teacher(model)
-    whole = make_loss("info_nce", model, task("single", weight=2.0), training, teacher=teacher)
+    config = task("single", weight=2.0, distillation=own)
+    whole = make_loss("info_nce", model, config, training, teacher=teacher)
     plain = make_loss("info_nce", model, task("single"), TrainingConfig())
     with torch.no_grad():
         model[3].linear.weight.mul_(torch.linspace(0.2, 2, 16, dtype=torch.float64)[:, None])

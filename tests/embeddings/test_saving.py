@@ -27,7 +27,13 @@ from .test_encoder import head_tasks
 TEXTS = ["the bank card", "a red storm", "cats in the rain " * 40, ""]
 RECIPE = Recipe(
     tasks=(
-        TaskConfig(name="topics", source="/home/someone/topics.csv", licence="CC0", origin="a | b"),
+        TaskConfig(
+            name="topics",
+            source="/home/someone/topics.csv",
+            licence="CC0",
+            origin="a | b",
+            distillation=0.5,
+        ),
         TaskConfig(name="unseen", source="unseen.csv", role="zero_shot"),
     ),
     dimension=4,
@@ -115,6 +121,7 @@ def test_the_card_tells_width_tasks_licences_scores_and_use(
     assert "| unseen | single | zero_shot | unseen.csv | not said |" in body
     assert "- encoder averaged with the base, 0.5 of it trained" in body
     assert "- distillation of the base's similarities, weight 2" in body
+    assert "- distillation on the texts of topics, weight 0.5" in body
     zero_shot, trained = body.split("### Trained on, other rows")
     assert "| unseen | all | spearman | 4 | 60.0 |  | 30 |" in zero_shot
     assert "| topics | en | accuracy | 4 | 81.2 | 0.5 | 40 |" in trained

@@ -70,6 +70,8 @@ class TaskConfig(Config):
       role: `zero_shot` tasks are evaluated and never trained on.
       weight: of this task's loss in the sum of a step.
       batch_size: texts (or pairs) of this task in one batch; None: the recipe's.
+      distillation: weight of keeping the base's similarities for this task's texts; None: the
+        recipe's. Low where labels ask for what the base does not see (sentiment).
       loss: None: the recipe's, or `cosent` for `graded` tasks.
       metrics: how it is evaluated; empty: what fits its kind.
       max_rows: at most so many training rows (a seeded choice); None: all.
@@ -98,6 +100,7 @@ class TaskConfig(Config):
     role: Role = "train"
     weight: float = Field(default=1.0, gt=0)
     batch_size: int | None = Field(default=None, ge=2)
+    distillation: float | None = Field(default=None, ge=0)
     loss: LossName | None = None
     metrics: tuple[Metric, ...] = ()
     max_rows: int | None = Field(default=None, ge=2)
@@ -247,6 +250,10 @@ class TrainingConfig(Config):
     max_tokens: int | None = Field(default=64, ge=8)
     save_every: int = Field(default=50, ge=1)
 
+    def distillation_of(self, task: TaskConfig) -> float:
+        """The weight that counts for a task: its own, else the recipe's."""
+        return self.distillation if task.distillation is None else task.distillation
+
 
 class Recipe(Config):
     """Everything that determines a model.
@@ -276,10 +283,11 @@ class Recipe(Config):
 
     @model_validator(mode="after")
     def _check(self) -> Self:
-        unlabelled = [task.name for task in self.trained if task.kind == "unlabelled"]
-        if unlabelled and not self.training.distillation:
+        unlabelled = [task for task in self.trained if task.kind == "unlabelled"]
+        idle = [task.name for task in unlabelled if not self.training.distillation_of(task)]
+        if idle:
             raise ValueError(
-                f"task {unlabelled[0]!r} is unlabelled: it needs training.distillation above 0"
+                f"task {idle[0]!r} is unlabelled: it needs training.distillation above 0, or its own"
             )
         twice = [name for name, n in Counter(t.name for t in self.tasks).items() if n > 1]
         if twice:

@@ -115,6 +115,9 @@ def _recipe_note(recipe: Recipe) -> str:
     ]
     if training.distillation:
         parts.append(f"distillation of the base's similarities, weight {training.distillation:g}")
+    for task in recipe.trained:
+        if task.distillation is not None:
+            parts.append(f"distillation on the texts of {task.name}, weight {task.distillation:g}")
     if training.average < 1:
         parts.append(f"encoder averaged with the base, {training.average:g} of it trained")
     parts.append(f"seed {recipe.seed}")

@@ -169,7 +169,8 @@ def make_trainer(
         raise UsageError("no task to train on", accepted='a task with role = "train"')
     training = recipe.training
     rows = [training_rows(task) for task in trained]
-    teacher = Teacher(model) if training.distillation > 0 else None
+    kept = any(training.distillation_of(task.config) > 0 for task in trained)
+    teacher = Teacher(model) if kept else None
     losses = {
         f"{_KEY}{task.name}": make_loss(
             loss_name(task.config, training),

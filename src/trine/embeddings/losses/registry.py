@@ -121,7 +121,7 @@ def make_loss(
         widths=trained_widths(training, dimension, full),
         weight=task.weight,
         teacher=teacher,
-        distillation=training.distillation,
+        distillation=training.distillation_of(task),
         temperature=training.temperature,
         cache_rows=training.cache_rows,
         head_width=(dimension or full) if task_head else 0,
