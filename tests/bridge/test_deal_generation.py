@@ -11,6 +11,8 @@ from trine.bridge import deal_generation
 from trine.bridge.deal_generation import Pace, block_owner, generate_deals
 from trine.bridge.deals import read_solved_deals
 from trine.bridge.deals_file import DealsFile
+from trine.bridge.deals_summary import summary
+from trine.bridge.evaluation_sets import evaluation_set
 from trine.bridge.symmetry import is_evaluation
 from trine.core.errors import Interrupted, UsageError
 from trine.core.executors import SerialExecutor
@@ -144,6 +146,16 @@ def test_parts_are_drawn_from_their_side_of_the_split(tmp_path: Path):
     assert is_evaluation(read_solved_deals(tmp_path / "a").owner).all()
     _generate(tmp_path / "b", 60, part="train")
     assert not is_evaluation(read_solved_deals(tmp_path / "b").owner).any()
+
+
+def test_a_named_set_is_known_again(tmp_path: Path):
+    chosen = evaluation_set("evaluation-500")
+    _generate(tmp_path / "a", chosen.count, seed=chosen.seed, part=chosen.part)
+    facts = summary(tmp_path / "a")
+    assert (facts["set"], facts["deals"], facts["evaluation"]) == ("evaluation-500", 500, 500)
+    assert summary("sample:random-10k")["set"] is None
+    with pytest.raises(UsageError, match="unknown evaluation set 'evaluation-1k'"):
+        evaluation_set("evaluation-1k")
 
 
 def test_another_seed_does_not_mix_in(tmp_path: Path):

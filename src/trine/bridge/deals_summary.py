@@ -9,6 +9,7 @@ import numpy as np
 
 from trine.bridge.deals import read_solved_deals
 from trine.bridge.deals_file import DealsFile, is_deals_file
+from trine.bridge.evaluation_sets import set_name
 from trine.bridge.symmetry import canonical_hash, is_evaluation
 
 __all__ = ["summary"]
@@ -19,9 +20,10 @@ def summary(source: Path | str) -> dict[str, Any]:
 
     Returns:
       `file`, `deals` (whole ones), `wanted` (that the file is for), `broken_blocks`, `seed` and
-      `part` (of random deals, else None), `different` (deals that are no suit or seat permutation
-      of another), `evaluation` (deals on the side that is never trained on), `north_notrump`
-      (mean tricks of North in notrump; about 6.1 for random deals: a quick look at the order).
+      `part` (of random deals, else None), `set` (a named evaluation set, or None), `different`
+      (deals that are no suit or seat permutation of another), `evaluation` (deals on the side that
+      is never trained on), `north_notrump` (mean tricks of North in notrump; about 6.1 for random
+      deals: a quick look at the order).
 
     Raises:
       DataError: missing, of another kind, or without a whole deal.
@@ -41,6 +43,7 @@ def summary(source: Path | str) -> dict[str, Any]:
         "broken_blocks": broken,
         "seed": header.seed if random and header is not None else None,
         "part": header.part if random and header is not None else None,
+        "set": None if header is None else set_name(header),
         "different": len(np.unique(canonical_hash(deals.owner))),
         "evaluation": int(is_evaluation(deals.owner).sum()),
         "north_notrump": round(float(deals.tricks[:, 16].mean()), 3),

@@ -19,14 +19,23 @@ def deals() -> None:
 
 @app.command()
 def generate(
-    count: Annotated[int, typer.Option("-n", "--count", help="How many deals.")],
+    count: Annotated[int | None, typer.Option("-n", "--count", help="How many deals.")] = None,
     out: Annotated[
-        Path, typer.Option(help="The deals file; if it is there, it is gone on with.")
-    ] = Path("deals.trine"),
+        Path | None,
+        typer.Option(
+            help="The deals file; one that is there is gone on with.  [default: deals.trine]"
+        ),
+    ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the deals.")] = 0,
     part: Annotated[
         str, typer.Option(help="Draw from all deals, or one side of the split: train, evaluation.")
     ] = "all",
+    named: Annotated[
+        str | None,
+        typer.Option(
+            "--set", help="A named set instead: evaluation-500, evaluation-2k, evaluation-10k."
+        ),
+    ] = None,
     workers: Annotated[int, typer.Option(min=0, help="Processes; 0 means one for each core.")] = 0,
     as_json: JsonOption = False,
 ) -> None:
@@ -35,10 +44,23 @@ def generate(
     Example: trine bridge deals generate -n 100000 --out train.deals --seed 1
     """
     from trine.bridge.deal_generation import generate_deals
+    from trine.bridge.evaluation_sets import evaluation_set
+    from trine.core.errors import UsageError
     from trine.core.executors import make_executor
 
+    if (count is None) == (named is None):
+        raise UsageError(
+            "neither -n nor --set" if count is None else "both -n and --set",
+            accepted="one of them",
+            hint="e.g. -n 100000",
+        )
+    if named is not None:
+        chosen = evaluation_set(named)
+        count, seed, part = chosen.count, chosen.seed, chosen.part
+        out = out or Path(f"{named}.deals")
+    assert count is not None
     made = generate_deals(
-        out,
+        out or Path("deals.trine"),
         count,
         seed=seed,
         part=part,
