@@ -66,7 +66,7 @@ def test_a_copy_does_not_follow():
     twin = copy_of(network)
     before = twin.logits(x).clone()
     with torch.no_grad():
-        network.policy.bias += 1
+        network.policy.bias.add_(1)
     assert torch.equal(twin.logits(x), before)
     assert not any(w.requires_grad for w in twin.parameters())
 

@@ -1,0 +1,250 @@
+"""One update of proximal policy optimisation (Schulman et al. 2017) on a batch of whole auctions.
+
+In reading order: values, advantages, then passes over minibatches with policy loss, entropy, value
+loss, and what a search strategy adds. `trine.bridge.self_play` made the batch.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from trine.bridge.config import PpoConfig
+from trine.bridge.network import PolicyNetwork, PrivilegedCritic, mask_illegal
+from trine.bridge.packed_bits import unpack_bits
+from trine.bridge.players import autocast
+from trine.bridge.search.strategy import SearchStrategy
+from trine.bridge.self_play import Batch
+
+__all__ = ["Learner", "ppo_update"]
+
+_CHUNK = 16_384
+
+
+@dataclass(frozen=True, slots=True)
+class Learner:
+    """What learns.
+
+    Attributes:
+      policy: the bidding network.
+      critic: the privileged critic; None: the policy's value head.
+      policy_optimiser: of the policy network.
+      critic_optimiser: of the critic, if there is one.
+      anchor: the policy at the start of self-play, if the recipe keeps near it.
+      bf16: whether matrix products run in bfloat16.
+    """
+
+    policy: PolicyNetwork
+    critic: PrivilegedCritic | None
+    policy_optimiser: torch.optim.Optimizer
+    critic_optimiser: torch.optim.Optimizer | None
+    anchor: PolicyNetwork | None = None
+    bf16: bool = False
+
+
+def ppo_update(
+    learner: Learner,
+    batch: Batch,
+    strategy: SearchStrategy,
+    config: PpoConfig,
+    *,
+    rate: float,
+    entropy: float,
+    search_weight: float,
+    warmup: bool,
+    generator: torch.Generator,
+) -> dict[str, float]:
+    """Trains on a batch.
+
+    Args:
+      learner: changed in place.
+      batch: of self-play.
+      strategy: its loss is added if the batch has examples of it.
+      config: the recipe's.
+      rate: Adam's step of the policy now.
+      entropy: weight of the entropy now.
+      search_weight: weight of the strategy's loss.
+      warmup: whether only the critic learns.
+      generator: of the order of the decisions, on the CPU.
+
+    Returns:
+      means over the update: `policy_loss`, `value_loss`, `entropy`, `kl`, `clipped`,
+      `explained` (share of the variance of the targets that the values explain), `search_loss`,
+      `passes` (epochs made before `kl_target` stopped them).
+    """
+    device = batch.bits.device
+    values = _values(learner, batch)
+    # A critic that sees all hands values the same state at every call; one that sees one hand, its
+    # own seat's decisions only, which are four calls apart.
+    advantages, targets = batch.advantages(
+        values,
+        discount=config.discount,
+        gae_lambda=config.gae_lambda,
+        stride=1 if learner.critic is not None else 4,
+    )
+    rows = (
+        torch.arange(len(batch.call), device=device)
+        if learner.critic is not None
+        else batch.mine.nonzero()[:, 0]
+    )
+    for group in learner.policy_optimiser.param_groups:
+        group["lr"] = rate
+    totals: dict[str, Tensor] = {}
+    steps, passes = 0, 0
+    examples = _Rounds(batch.examples, len(rows), config, generator, device)
+    for _ in range(config.epochs):
+        order = rows[torch.randperm(len(rows), generator=generator).to(device)]
+        for chosen in order.split(config.minibatch):
+            x = unpack_bits(batch.bits[chosen], batch.inputs)
+            parts: dict[str, Tensor] = {}
+            # The opponents' decisions teach the critic only.
+            mine = batch.mine[chosen].nonzero()[:, 0]
+            if len(mine):
+                own = chosen[mine]
+                parts, loss = _policy_terms(
+                    learner, batch, strategy, config, x[mine], own, advantages[own], targets[own],
+                    values[own], entropy, search_weight, examples,
+                )  # fmt: skip
+                if not warmup:
+                    _descend(learner.policy, learner.policy_optimiser, loss, config.gradient_norm)
+            if learner.critic is not None and learner.critic_optimiser is not None:
+                value_loss = _value_loss(
+                    _critic_values(learner, batch, x, chosen), targets[chosen], values[chosen],
+                    config.value_clip,
+                )  # fmt: skip
+                parts["value_loss"] = value_loss.detach()
+                _descend(learner.critic, learner.critic_optimiser, value_loss, config.gradient_norm)
+            for name, part in parts.items():
+                totals[name] = totals[name] + part if name in totals else part
+            steps += 1
+        passes += 1
+        # Asked once a pass, not once a step: on a GPU every question is a pause.
+        moved = float(totals["kl"]) / steps if config.kl_target and "kl" in totals else 0.0
+        if not warmup and moved > config.kl_target:
+            break
+    error = (targets - values)[rows].var() / targets[rows].var().clamp_min(1e-12)
+    means = {name: float(total) / steps for name, total in totals.items()}
+    return {**means, "explained": 1 - float(error), "passes": float(passes)}
+
+
+def _policy_terms(
+    learner: Learner,
+    batch: Batch,
+    strategy: SearchStrategy,
+    config: PpoConfig,
+    x: Tensor,
+    chosen: Tensor,
+    advantage: Tensor,
+    target: Tensor,
+    old_value: Tensor,
+    entropy_weight: float,
+    search_weight: float,
+    examples: _Rounds,
+) -> tuple[dict[str, Tensor], Tensor]:
+    """What is recorded of the learner's decisions of a minibatch, and the policy network's loss."""
+    legal = batch.legal[chosen]
+    with autocast(x.device, learner.bf16):
+        logits, head = learner.policy(x)
+    log_p = torch.log_softmax(mask_illegal(logits, legal), -1)
+    log_ratio = log_p.gather(1, batch.call[chosen][:, None])[:, 0] - batch.log_p[chosen]
+    ratio = log_ratio.exp()
+    if config.normalise_advantages:
+        advantage = (advantage - advantage.mean()) / (advantage.std(correction=0) + 1e-8)
+    clipped = ratio.clamp(1 - config.clip, 1 + config.clip)
+    policy_loss = -torch.minimum(ratio * advantage, clipped * advantage).mean()
+    entropy = -(log_p.exp() * log_p.clamp_min(-50)).sum(-1).mean()
+    parts = {
+        "policy_loss": policy_loss.detach(),
+        "entropy": entropy.detach(),
+        # Schulman's estimator of the divergence from the policy that played: never negative.
+        "kl": (ratio - 1 - log_ratio).detach().mean(),
+        "clipped": ((ratio - 1).abs() > config.clip).float().mean(),
+    }
+    loss = policy_loss - entropy_weight * entropy
+    if learner.critic is None:
+        value_loss = _value_loss(head.float(), target, old_value, config.value_clip)
+        parts["value_loss"] = value_loss.detach()
+        loss = loss + config.value_weight * value_loss
+    if learner.anchor is not None:
+        with torch.no_grad(), autocast(x.device, learner.bf16):
+            anchored = learner.anchor.logits(x)
+        old = torch.log_softmax(mask_illegal(anchored, legal), -1)
+        distance = (log_p.exp() * (log_p - old).clamp(-50, 50)).sum(-1).mean()
+        parts["kl_start"] = distance.detach()
+        loss = loss + config.kl_start * distance
+    wanted = examples.next()
+    if wanted is not None:
+        search_loss = strategy.loss(learner.policy, wanted, config.clip, learner.bf16)
+        parts["search_loss"] = search_loss.detach()
+        loss = loss + search_weight * search_loss
+    return parts, loss
+
+
+class _Rounds:
+    """Deals a search's examples out over the minibatches, every one about once a pass."""
+
+    def __init__(
+        self,
+        examples: int,
+        rows: int,
+        config: PpoConfig,
+        generator: torch.Generator,
+        device: torch.device,
+    ) -> None:
+        self._parts: list[Tensor] = []
+        self._place = 0
+        if examples:
+            minibatches = -(-rows // config.minibatch)
+            order = torch.randperm(examples, generator=generator).to(device)
+            size = -(-examples // minibatches)
+            self._parts = [part.sort().values for part in order.split(size)]
+
+    def next(self) -> Tensor | None:
+        """The examples of the next minibatch, if there are any."""
+        if not self._parts:
+            return None
+        part = self._parts[self._place % len(self._parts)]
+        self._place += 1
+        return part
+
+
+def _values(learner: Learner, batch: Batch) -> Tensor:
+    """`[M]` values before the update, for the side that called."""
+    found: list[Tensor] = []
+    rows = torch.arange(len(batch.call), device=batch.bits.device)
+    with torch.no_grad():
+        for chosen in rows.split(_CHUNK):
+            x = unpack_bits(batch.bits[chosen], batch.inputs)
+            if learner.critic is not None:
+                found.append(_critic_values(learner, batch, x, chosen))
+            else:
+                with autocast(x.device, learner.bf16):
+                    found.append(learner.policy(x)[1].float())
+    return torch.cat(found)
+
+
+def _critic_values(learner: Learner, batch: Batch, x: Tensor, chosen: Tensor) -> Tensor:
+    assert learner.critic is not None
+    inputs = batch.view.inputs(x, batch.table[chosen], batch.seat[chosen], batch.now[chosen])
+    with autocast(x.device, learner.bf16):
+        return learner.critic(inputs).float()
+
+
+def _value_loss(value: Tensor, target: Tensor, old: Tensor, clip: float) -> Tensor:
+    """Half the squared error; with `clip`, the pessimistic one of the moved and the cut value."""
+    error = (value - target) ** 2
+    if clip:
+        cut = old + (value - old).clamp(-clip, clip)
+        error = torch.maximum(error, (cut - target) ** 2)
+    return 0.5 * error.mean()
+
+
+def _descend(
+    module: nn.Module, optimiser: torch.optim.Optimizer, loss: Tensor, norm: float
+) -> None:
+    optimiser.zero_grad(set_to_none=True)
+    loss.backward()
+    nn.utils.clip_grad_norm_(module.parameters(), norm)
+    optimiser.step()

@@ -1,0 +1,119 @@
+import pytest
+import torch
+
+from tests.bridge.positions import CODEC, actor, made_up_deals
+from trine.bridge.config import PpoConfig, RewardConfig, SearchConfig
+from trine.bridge.critic_view import EXTRA_INPUTS
+from trine.bridge.network import PrivilegedCritic, copy_of, mask_illegal
+from trine.bridge.packed_bits import unpack_bits
+from trine.bridge.ppo import Learner, ppo_update
+from trine.bridge.search import make_strategy
+from trine.bridge.self_play import play_batch
+
+
+def _setting(privileged=True, strategy="none", past=None):
+    search = make_strategy(SearchConfig(strategy=strategy, share=0.2, rollouts=1))
+    learner = actor()
+    batch = play_batch(
+        made_up_deals(60), learner, past, 0.5, RewardConfig(), search,
+        torch.Generator().manual_seed(5),
+    )  # fmt: skip
+    critic = None
+    if privileged:
+        critic = PrivilegedCritic(CODEC.size + EXTRA_INPUTS, 2, 32)
+        critic.reset(torch.Generator().manual_seed(6))
+    policy = learner.network
+    made = Learner(
+        policy=policy,
+        critic=critic,
+        policy_optimiser=torch.optim.Adam(policy.parameters()),
+        critic_optimiser=torch.optim.Adam(critic.parameters()) if critic is not None else None,
+    )
+    return made, batch, search
+
+
+def _update(learner, batch, search, warmup=False, rate=1e-3, **changes):
+    config = PpoConfig(minibatch=256, kl_target=0.0).model_copy(update=changes)
+    return ppo_update(
+        learner, batch, search, config, rate=rate, entropy=config.entropy, search_weight=1.0,
+        warmup=warmup, generator=torch.Generator().manual_seed(7),
+    )  # fmt: skip
+
+
+def _log_p(learner, batch):
+    x = unpack_bits(batch.bits, batch.inputs)
+    with torch.no_grad():
+        log_p = torch.log_softmax(mask_illegal(learner.policy.logits(x), batch.legal), -1)
+    return log_p.gather(1, batch.call[:, None])[:, 0]
+
+
+@pytest.mark.parametrize("privileged", [True, False], ids=["privileged", "own-hand"])
+def test_an_update_makes_rewarded_calls_more_probable(privileged):
+    learner, batch, search = _setting(privileged)
+    before = _log_p(learner, batch)
+    torch.testing.assert_close(before, batch.log_p, atol=1e-4, rtol=1e-4)
+    _update(learner, batch, search, epochs=5, gae_lambda=1.0, entropy=0.0)
+    gain = _log_p(learner, batch) - before
+    reward = batch.reward[batch.table] * batch.sign
+    assert float((gain * reward).mean()) > 0
+
+
+def test_the_critic_learns_the_rewards():
+    learner, batch, search = _setting()
+    first = _update(learner, batch, search, epochs=20, warmup=True)
+    later = _update(learner, batch, search, epochs=1, warmup=True)
+    assert later["explained"] > max(0.5, first["explained"])
+
+
+def test_in_the_warm_up_the_policy_stays():
+    learner, batch, search = _setting()
+    before = copy_of(learner.policy)
+    _update(learner, batch, search, warmup=True)
+    for old, new in zip(before.parameters(), learner.policy.parameters(), strict=True):
+        assert torch.equal(old, new)
+
+
+def test_an_update_that_goes_too_far_ends_early():
+    learner, batch, search = _setting()
+    found = _update(learner, batch, search, rate=1e-2, epochs=10, kl_target=1e-3)
+    assert found["passes"] < 10
+
+
+def test_the_opponents_calls_teach_the_critic_only():
+    past = actor(seed=2)
+    learner, batch, search = _setting(past=past)
+    x = unpack_bits(batch.bits, batch.inputs)
+    # If every call of the learner is taken out, the policy has nothing to learn from.
+    silent = batch.__class__(
+        **{
+            **{name: getattr(batch, name) for name in batch.__dataclass_fields__},
+            "mine": torch.zeros_like(batch.mine),
+        }
+    )
+    assert bool(batch.mine.any()) and len(x) == len(batch.mine)
+    before = copy_of(learner.policy)
+    _update(learner, silent, search, entropy=0.0)
+    for old, new in zip(before.parameters(), learner.policy.parameters(), strict=True):
+        assert torch.equal(old, new)
+
+
+def test_what_a_search_adds_is_learned_too():
+    learner, batch, search = _setting(strategy="density")
+    found = _update(learner, batch, search)
+    assert batch.examples > 0 and "search_loss" in found
+
+
+def test_the_start_holds_the_policy_back():
+    moved = []
+    for weight in (0.0, 100.0):
+        learner, batch, search = _setting()
+        anchored = Learner(
+            policy=learner.policy,
+            critic=learner.critic,
+            policy_optimiser=learner.policy_optimiser,
+            critic_optimiser=learner.critic_optimiser,
+            anchor=copy_of(learner.policy),
+        )
+        _update(anchored, batch, search, epochs=6, kl_start=weight)
+        moved.append(float((_log_p(anchored, batch) - batch.log_p).abs().mean()))
+    assert moved[1] < 0.8 * moved[0]
