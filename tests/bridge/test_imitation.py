@@ -3,9 +3,9 @@ import pytest
 import torch
 
 from tests.bridge.positions import CODEC, actor, made_up_deals
+from trine.bridge.calls import DOUBLE, PASS
 from trine.bridge.config import ImitationConfig, NetworkConfig
 from trine.bridge.imitation import agreement, decisions_of, imitate, split_decisions
-from trine.bridge.lockstep import DOUBLE, PASS
 from trine.bridge.network import PolicyNetwork
 from trine.bridge.players import draw
 from trine.bridge.recorded_auctions import RecordedAuctions

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from trine.bridge.lockstep import PASS
+from trine.bridge.calls import PASS
 from trine.bridge.recorded_auctions import held_out_mask, join, read_auctions
 from trine.core.errors import DataError
 

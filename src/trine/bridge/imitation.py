@@ -16,8 +16,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from trine.bridge.calls import DOUBLE, PASS, REDOUBLE
 from trine.bridge.config import ImitationConfig
-from trine.bridge.lockstep import DOUBLE, PASS, REDOUBLE
 from trine.bridge.network import PolicyNetwork, mask_illegal
 from trine.bridge.observation import Observation
 from trine.bridge.packed_bits import pack_bits, unpack_bits

@@ -14,11 +14,9 @@ from dataclasses import dataclass, fields
 import torch
 from torch import Tensor
 
-__all__ = ["DOUBLE", "NUM_BIDS", "NUM_CALLS", "PASS", "REDOUBLE", "LockstepAuctions"]
+from trine.bridge.calls import DOUBLE, NUM_BIDS, NUM_CALLS, PASS, REDOUBLE
 
-NUM_BIDS = 35
-PASS, DOUBLE, REDOUBLE = 35, 36, 37
-NUM_CALLS = 38
+__all__ = ["LockstepAuctions"]
 
 
 @dataclass(frozen=True, slots=True)

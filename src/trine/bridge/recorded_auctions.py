@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from trine.bridge.lockstep import DOUBLE, NUM_BIDS, PASS, REDOUBLE
+from trine.bridge.calls import DOUBLE, NUM_BIDS, PASS, REDOUBLE
 from trine.core.errors import DataError
 
 __all__ = ["RecordedAuctions", "held_out_mask", "join", "read_auctions"]

@@ -13,7 +13,9 @@ from functools import cache
 import torch
 from torch import Tensor
 
-from trine.bridge.lockstep import NUM_BIDS, LockstepAuctions
+from trine.bridge.calls import NUM_BIDS
+from trine.bridge.lockstep import LockstepAuctions
+from trine.bridge.scoring import IMP_STEPS
 from trine.core.errors import UsageError
 
 __all__ = [
@@ -29,13 +31,6 @@ __all__ = [
 _SIDES = 2
 _MOST = 7600
 """Points a side can win or lose at most (7NT redoubled and vulnerable, thirteen down)."""
-
-
-_IMP_STEPS = (
-    20, 50, 90, 130, 170, 220, 270, 320, 370, 430, 500, 600,
-    750, 900, 1100, 1300, 1500, 1750, 2000, 2250, 2500, 3000, 3500, 4000,
-)  # fmt: skip
-"""Least difference in points for 1, 2, ... 24 IMPs (Law 78B)."""
 
 
 @cache
@@ -87,7 +82,7 @@ def auction_points(auctions: LockstepAuctions, tricks: Tensor) -> Tensor:
 def _imp_table() -> Tensor:
     """IMPs of every tenth of a difference in points, `[1521]`: scores are multiples of ten."""
     tens = torch.arange(2 * _MOST // 10 + 1) * 10
-    return torch.bucketize(tens, torch.tensor(_IMP_STEPS), right=True).float()
+    return torch.bucketize(tens, torch.tensor(IMP_STEPS), right=True).float()
 
 
 def imps_of(difference: Tensor) -> Tensor:
