@@ -1,0 +1,1 @@
+"""Bidders: anything with `calls(observations) -> calls`, see `trine.bridge.bots.base`."""
