@@ -287,7 +287,8 @@ class Recipe(Config):
         idle = [task.name for task in unlabelled if not self.training.distillation_of(task)]
         if idle:
             raise ValueError(
-                f"task {idle[0]!r} is unlabelled: it needs training.distillation above 0, or its own"
+                f"task {idle[0]!r} is unlabelled: it needs training.distillation above 0 "
+                "(or its own)"
             )
         twice = [name for name, n in Counter(t.name for t in self.tasks).items() if n > 1]
         if twice:
