@@ -37,6 +37,7 @@ lint: setup
 benchmark: setup
 	$(BIN)/python benchmarks/run.py
 	$(BIN)/python -m benchmarks.dynamics
+	$(BIN)/python -m benchmarks.embeddings
 
 clean:
 	rm -rf $(VENV) build dist .pytest_cache .ruff_cache .hypothesis .import_linter_cache

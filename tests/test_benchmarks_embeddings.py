@@ -1,0 +1,116 @@
+"""Rows and tables of the embeddings benchmark, on a tiny encoder; nothing is said about times."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from pathlib import Path
+
+import pytest
+from benchmarks import embeddings, embeddings_server
+from benchmarks.embeddings import (
+    Sizes,
+    encoding_rows,
+    encoding_table,
+    long_texts,
+    main,
+    training_row,
+    training_table,
+)
+from benchmarks.embeddings_server import MODES, load, server_table, started, texts_in_a_pass
+
+from tests.embeddings.test_serving import server
+from tests.embeddings.tiny import tiny_encoder, tiny_tokenizer
+from trine.core.extras import available
+from trine.core.tables import to_markdown
+from trine.embeddings.config import ModelConfig
+from trine.embeddings.inference import open_encoder
+
+SMALL = Sizes(short=6, long=1, mixed=6, turns=1, steps=1, pairs=4, seconds=0.1)
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory: pytest.TempPathFactory) -> ModelConfig:
+    folder = tmp_path_factory.mktemp("tiny")
+    tiny_encoder(folder)
+    return ModelConfig(base=str(folder / "tiny"))
+
+
+@pytest.mark.skipif(not available("onnx"), reason="needs the extra `onnx`")
+def test_every_set_of_texts_has_a_line_for_every_route(
+    base: ModelConfig, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.delenv("TRINE_DATA", raising=False)
+    rows = encoding_rows(SMALL, base)
+    assert [(r["texts"], r["route"]) for r in rows] == [
+        (texts, route)
+        for texts in ("short (search queries)", "128 tokens", "mixed lengths")
+        for route in embeddings.ROUTES
+    ]
+    for row in rows:
+        assert row["ratio"]["mean"] == pytest.approx(row["ours"]["mean"] / row["plain"]["mean"])
+        assert row["least_cosine"] > (0.9 if row["route"] == "ONNX int8" else 0.9999)
+    # This model cuts texts at 64 tokens.
+    assert "| 128 tokens | 1 | 64.0 |" in to_markdown(encoding_table(rows))
+
+
+def test_long_texts_have_the_length_that_is_said():
+    tokenizer = tiny_tokenizer("wordpiece")
+    texts = long_texts(["the bank card"] * 200, tokenizer, 3)
+    assert [len(row) for row in tokenizer(texts)["input_ids"]] == [128] * 3
+
+
+def test_both_trainers_take_a_step(base: ModelConfig):
+    row = training_row(SMALL, base)
+    assert 0 <= row["padding_ours"] < 1
+    assert 0 <= row["padding_plain"] < 1
+    assert row["ratio"]["mean"] > 0
+    assert "| queries and posts, 4 pairs a batch |" in to_markdown(training_table([row]))
+
+
+def test_clients_are_answered_and_counted(base: ModelConfig):
+    encoder = open_encoder(Path(base.base))
+    with server(encoder) as address:
+        found = asyncio.run(
+            load(f"{address}/v1", ["one", "two"], clients=3, per_request=2, seconds=0.1)
+        )
+        assert len(found.latencies) >= 3
+        assert found.errors == []
+        assert texts_in_a_pass(f"{address}/v1") >= 2
+        wrong = asyncio.run(load(f"{address}/no", ["one"], clients=1, per_request=1, seconds=0.01))
+    assert wrong.latencies == []
+    assert "404" in wrong.errors[0]
+
+
+def test_a_server_is_waited_for_and_ended():
+    code = "import sys, time; print('serving x at http://127.0.0.1:1/v1 (no key)', file=sys.stderr"
+    with started([sys.executable, "-c", code + ", flush=True); time.sleep(60)"]) as (at, process):
+        assert at == "http://127.0.0.1:1/v1"
+        assert process.is_running()
+    assert not process.is_running()
+    with (
+        pytest.raises(RuntimeError, match="no such model"),
+        started([sys.executable, "-c", "raise SystemExit('no such model')"]),
+    ):
+        pass
+
+
+def test_a_served_case_has_a_line_for_each_mode():
+    turn = {"rate": 50.0, "latencies": [0.1, 0.2], "errors": [], "server": 1.0, "clients": 0.5}
+    mode = embeddings_server._mode([turn, turn])
+    assert mode["requests"] == 4
+    assert mode["server_cpu_ms"] == 500
+    row = {
+        "case": "a case", "clients": 2, "seconds": 1.0, "turns": 2, "wanted": 2.0,
+        "ratio": {"mean": 1.5, "standard_error": 0.1},
+        **{name: mode | {"texts_in_a_pass": 3.0} for name in MODES},
+    }  # fmt: skip
+    text = to_markdown(server_table([row]))
+    assert "| a case | yes | 1 | 50 ± 0 |" in text
+    assert "| a case | no | 1 | 50 ± 0 |" in text
+    assert "1.50 ± 0.10" in text
+
+
+def test_any_other_option_is_refused(capsys: pytest.CaptureFixture[str]):
+    assert main(["--fast"]) == 2
+    assert "accepted: nothing, or --quick" in capsys.readouterr().err
