@@ -19,10 +19,9 @@ Source: Muennighoff et al. 2023, "MTEB: Massive Text Embedding Benchmark" (arXiv
 from __future__ import annotations
 
 import math
-import random
 import warnings
-from collections.abc import Generator, Mapping, Sequence
-from contextlib import contextmanager, redirect_stderr
+from collections.abc import Mapping, Sequence
+from contextlib import redirect_stderr
 from dataclasses import dataclass
 from io import StringIO
 from typing import Any
@@ -31,6 +30,7 @@ import numpy as np
 import polars as pl
 
 from trine.core.errors import DataError
+from trine.embeddings.evaluation.kept_seeds import kept_seeds
 from trine.embeddings.evaluation.vectors import KnownVectors
 
 __all__ = [
@@ -63,20 +63,6 @@ class Measured:
     n: int
 
 
-@contextmanager
-def _own_seeds() -> Generator[None]:
-    """MTEB seeds `random`, numpy and torch for the whole process; afterwards they are as before."""
-    import torch
-
-    kept = random.getstate(), np.random.get_state()  # noqa: NPY002 (the global one is kept)
-    with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
-        try:
-            yield
-        finally:
-            random.setstate(kept[0])
-            np.random.set_state(kept[1])  # noqa: NPY002
-
-
 def _scores(
     kind: type,
     task_type: str,
@@ -99,7 +85,7 @@ def _scores(
         main_score=main_score,
     )
     # Some of its tasks show bars of their own that cannot be turned off: they go to the buffer.
-    with _own_seeds(), redirect_stderr(StringIO()), warnings.catch_warnings():
+    with kept_seeds(), redirect_stderr(StringIO()), warnings.catch_warnings():
         # Of measures that the protocol computes besides and that nobody reads here.
         warnings.filterwarnings("ignore", module="sklearn")
         warnings.filterwarnings("ignore", message=".*unique classes.*")

@@ -12,6 +12,8 @@ from typing import Any
 
 import numpy as np
 
+from trine.embeddings.evaluation.kept_seeds import import_mteb
+
 __all__ = ["KnownVectors", "TextVectors", "cut"]
 
 Encode = Callable[[list[str]], np.ndarray]
@@ -83,6 +85,7 @@ class KnownVectors:
     """
 
     def __init__(self, vectors: TextVectors, width: int | None, name: str = "trine/model") -> None:
+        import_mteb()
         from mteb.models.model_meta import ModelMeta
 
         self._vectors = vectors
