@@ -1,4 +1,4 @@
-"""MTEB seeds the generators of the whole process, when imported and when run: here they are kept."""
+"""MTEB seeds the generators of the process, when imported and when run; here they are kept."""
 
 from __future__ import annotations
 
