@@ -115,6 +115,8 @@ def test_vulnerability_as_files_spell_it(text: str, expected: int) -> None:
 def test_wrong_names() -> None:
     with pytest.raises(DataError, match="vulnerability 'maybe'; accepted: None, NS, EW, Both"):
         Vulnerability.parse("maybe")
+    with pytest.raises(DataError, match="vulnerability ''"):
+        Vulnerability.parse("")
     with pytest.raises(DataError, match="seat 'X'; accepted: N, E, S, W"):
         parse_seat("X")
     assert [parse_seat(s) for s in ("n", "East", "SOUTH", "w")] == [0, 1, 2, 3]

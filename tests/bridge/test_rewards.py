@@ -2,8 +2,11 @@ import numpy as np
 import pytest
 import torch
 
-from tests.bridge.plain_rules import Contract, imps, score
+from trine.bridge.auction import Contract
+from trine.bridge.cards import Deal, format_deal
+from trine.bridge.deals import read_solved_deals
 from trine.bridge.rewards import Rewards, contract_points, imps_of, par_points
+from trine.bridge.scoring import imps, score
 from trine.core.errors import UsageError
 
 
@@ -87,3 +90,21 @@ def test_rewards_of_some_tables_and_other_kinds():
     assert par.of(points).tolist() == pytest.approx([imps(20) / 24, imps(-450) / 24])
     with pytest.raises(UsageError, match="unknown reward"):
         Rewards.make("butler", 24.0, points, 2)
+
+
+def test_par_is_that_of_the_double_dummy_solver():
+    pytest.importorskip("endplay")
+    from endplay.dds import par
+    from endplay.types import Deal as TheirDeal
+    from endplay.types import Player, Vul
+
+    deals = read_solved_deals("sample:random-10k").take(np.arange(8))
+    vulnerability, dealer = np.arange(8) % 4, np.array([0, 1, 2, 3, 3, 2, 1, 0])
+    contracts = contract_points(
+        torch.from_numpy(deals.tricks).long(), torch.from_numpy(vulnerability)
+    )
+    found = par_points(contracts, torch.from_numpy(dealer)).tolist()
+    theirs = (Vul.none, Vul.ns, Vul.ew, Vul.both)
+    for row in range(8):
+        deal = TheirDeal(format_deal(Deal(deals.owner[row])))
+        assert par(deal, theirs[vulnerability[row]], Player(int(dealer[row]))).score == found[row]

@@ -1,13 +1,14 @@
 import pytest
 import torch
 
-from tests.bridge.plain_rules import Auction, score
 from tests.bridge.positions import CODEC, actor, made_up_deals
+from trine.bridge.auction import Auction
 from trine.bridge.config import RewardConfig, SearchConfig
 from trine.bridge.critic_view import EXTRA_INPUTS
 from trine.bridge.packed_bits import unpack_bits
 from trine.bridge.players import Players, draw, match_points, play_out
 from trine.bridge.rewards import imps_of
+from trine.bridge.scoring import score
 from trine.bridge.search.strategy import SearchStrategy
 from trine.bridge.self_play import play_batch, seat_controls
 

@@ -45,7 +45,7 @@ def parse_call(text: str) -> int:
 
 
 def parse_auction(text: str) -> tuple[int, ...]:
-    """Calls from the dealer on, separated by blanks, commas or dashes between words.
+    """Calls from the dealer on, separated by blanks or commas.
 
     Raises:
       DataError: a word that is no call.

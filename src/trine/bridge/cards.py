@@ -45,7 +45,8 @@ class Vulnerability(IntEnum):
         Raises:
           DataError: something else.
         """
-        found = _VULNERABILITIES.get(text.strip().lower().replace("/", "").replace("-", ""))
+        word = text.strip().lower()
+        found = 0 if word == "-" else _VULNERABILITIES.get(re.sub(r"[/-]", "", word))
         if found is None:
             raise DataError(f"vulnerability {text!r}", accepted="None, NS, EW, Both")
         return cls(found)
@@ -61,7 +62,7 @@ class Vulnerability(IntEnum):
 
 
 _VULNERABILITIES = {
-    **dict.fromkeys(("none", "love", "", "o", "0", "neither", "z"), 0),
+    **dict.fromkeys(("none", "love", "o", "0", "neither", "z"), 0),
     **dict.fromkeys(("ns", "n"), 1),
     **dict.fromkeys(("ew", "e"), 2),
     **dict.fromkeys(("both", "all", "b"), 3),
