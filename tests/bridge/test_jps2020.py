@@ -92,6 +92,11 @@ def test_a_network_plays_legal_calls(tmp_path: Path, inputs: int) -> None:
 
 def test_files_of_another_kind_are_one_line(tmp_path: Path) -> None:
     path = tmp_path / "wrong.safetensors"
+    with pytest.raises(DataError, match="no file"):
+        Jps2020Bot(path)
+    path.write_text("no weights")
+    with pytest.raises(DataError, match="cannot be read as weights; accepted: safetensors of"):
+        Jps2020Bot(path)
     write_arrays(path, {"layer": np.zeros((2, 2), np.float32)})
     with pytest.raises(DataError, match=r"no tensor 'linear1\.weight'; accepted: a released JPS"):
         Jps2020Bot(path)

@@ -158,6 +158,9 @@ def test_the_command_gives_figures_and_swings(trine, network: Path, tmp_path: Pa
     boards = read_records(tmp_path / "swings.pbn").boards
     assert len(boards) == 20
     assert boards[0].auction.over
+    # Told before the boards are bid: the bots are not even looked at.
+    early = trine("bridge", "match", "nobody", "pass", "--swings", "swings.txt")
+    assert "cannot tell the notation of swings.txt; accepted: .pbn, .lin" in early.stderr
     wrong = trine("bridge", "match", "nobody", "pass")
     assert wrong.returncode == 2
     assert wrong.stderr.count("\n") == 1

@@ -17,6 +17,7 @@ from trine.core.errors import DataError, UsageError
 __all__ = [
     "BoardRecord",
     "Records",
+    "check_suffix",
     "format_lin",
     "format_pbn",
     "parse_lin",
@@ -27,6 +28,8 @@ __all__ = [
     "viewer_url",
     "write_records",
 ]
+
+_WRITERS = {".pbn": format_pbn, ".lin": format_lin}
 
 _VIEWER = "https://www.bridgebase.com/tools/handviewer.html"
 
@@ -69,16 +72,24 @@ def parse_records(text: str, *, auctions: bool = True, where: str = "the text") 
     )
 
 
+def check_suffix(path: Path) -> None:
+    """Whether `write_records` could write it; asked before long work whose result goes there.
+
+    Raises:
+      UsageError: another suffix than those of PBN and LIN.
+    """
+    if path.suffix.lower() not in _WRITERS:
+        raise UsageError(f"cannot tell the notation of {path}", accepted=", ".join(_WRITERS))
+
+
 def write_records(path: Path, boards: Iterable[BoardRecord]) -> Path:
     """Writes PBN or LIN, whichever the suffix says, atomically.
 
     Raises:
       UsageError: another suffix.
     """
-    writers = {".pbn": format_pbn, ".lin": format_lin}
-    if path.suffix.lower() not in writers:
-        raise UsageError(f"cannot tell the notation of {path}", accepted=", ".join(writers))
-    return write_text(path, writers[path.suffix.lower()](boards))
+    check_suffix(path)
+    return write_text(path, _WRITERS[path.suffix.lower()](boards))
 
 
 def viewer_url(board: BoardRecord) -> str:

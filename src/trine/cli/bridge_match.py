@@ -39,8 +39,10 @@ def match(
     from trine.bridge.bots.registry import make_bot
     from trine.bridge.deals import read_solved_deals
     from trine.bridge.match import boards_of, play_match
-    from trine.bridge.records import write_records
+    from trine.bridge.records import check_suffix, write_records
 
+    if swings is not None:
+        check_suffix(swings)
     bots = make_bot(first), make_bot(second)
     result = play_match(*bots, boards_of(read_solved_deals(deals), boards, seed))
     if swings is not None:

@@ -94,7 +94,14 @@ class Jps2020Bot:
 
     def __init__(self, path: Path) -> None:
         self.name = f"jps2020:{path.stem}"
-        arrays = read_arrays(path)
+        try:
+            arrays = read_arrays(path)
+        except DataError as error:
+            if not path.is_file():
+                raise
+            raise DataError(  # somebody's own copy: no word of deleting it
+                f"{path} cannot be read as weights", accepted="safetensors of a released JPS agent"
+            ) from error
         missing = [
             f"{name}.{part}"
             for name in _SHAPES
