@@ -8,7 +8,7 @@ in `trine.embeddings.losses.distillation`); optionally also until texts of one l
 sides of a pair, are close. It needs vectors only, not the encoder: some hundred steps take seconds.
 
 Our own choice, measured on development splits (docs/embeddings/results.md): for 50 numbers of
-multilingual-e5-small it gave 4 to 6 points of STS-B over principal directions.
+multilingual-e5-small it gave 3 to 6 points of STS-B over principal directions.
 """
 
 from __future__ import annotations
