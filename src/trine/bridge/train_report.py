@@ -119,6 +119,8 @@ def _imitation(metrics: pl.DataFrame, run: Run, found: dict[str, Any]) -> list[S
 def _curve(
     rows: pl.DataFrame, column: str, label: str, directory: Path, x: str = "decisions"
 ) -> Picture:
+    from matplotlib.ticker import EngFormatter
+
     from trine.core.figures import PALETTE, house_style, new_figure, save_figure
 
     shown = rows.select(x, column).drop_nulls()
@@ -133,7 +135,8 @@ def _curve(
                   linewidth=1.8 if sparse else 0.5, alpha=1.0 if sparse else 0.5)  # fmt: skip
         if not sparse:
             axes.plot(shown[x].to_list(), shown["mean"].to_list(), color=colour)
-        axes.set_xlabel("decisions" if x == "decisions" else x)
+        axes.set_xlabel(x)
+        axes.xaxis.set_major_formatter(EngFormatter(sep=""))  # 700k, 2M: long numbers run together
         axes.set_ylabel(label)
     saved = save_figure(figure, shown, directory, column.replace("_", "-"))
     return picture(saved, label)

@@ -215,9 +215,7 @@ def transfer_sections(result: TransferResult, directory: Path) -> list[Section]:
             "Together or alone",
             paragraphs=[summary_of(result)],
             tables=transfer_tables(result),
-            figures=[
-                picture(bars, f"Scores at {width} numbers; bars: 95 % over {_seeds_of(result)}.")
-            ],
+            figures=[picture(bars, f"Scores at {width} numbers; {_spread(result, 'bars: 95 %')}.")],
         ),
         Section(
             "Which task helps which",
@@ -234,8 +232,8 @@ def transfer_sections(result: TransferResult, directory: Path) -> list[Section]:
             figures=[
                 picture(
                     saved_curve,
-                    "Mean of the tasks' main measures; band: one standard error over "
-                    f"{_seeds_of(result)}.",
+                    "Mean of the tasks' main measures; "
+                    f"{_spread(result, 'band: one standard error')}.",
                 )
             ],
         ),
@@ -312,6 +310,11 @@ def write_transfer_report(result: TransferResult) -> Path:
 
 def _seeds_of(result: TransferResult) -> str:
     return _seeds(result.rows.filter(pl.col("arm") == "multi")["seed"].n_unique())
+
+
+def _spread(result: TransferResult, shown: str) -> str:
+    seeds = _seeds_of(result)
+    return "1 seed has no spread" if seeds == _seeds(1) else f"{shown} over {seeds}"
 
 
 def _seeds(count: int) -> str:
