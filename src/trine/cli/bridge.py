@@ -2,12 +2,13 @@
 
 import typer
 
-from trine.cli import bridge_deals, bridge_match, bridge_train
+from trine.cli import bridge_auction, bridge_deals, bridge_match, bridge_train
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode=None)
 app.add_typer(bridge_deals.app, name="deals")
 bridge_train.register(app)
 bridge_match.register(app)
+bridge_auction.register(app)
 
 
 @app.callback()
