@@ -24,6 +24,7 @@ from trine.bridge.network import PolicyNetwork, save_network
 from trine.bridge.observation import make_observation
 from trine.bridge.records import read_records
 from trine.bridge.scoring import imps, score
+from trine.bridge.symmetry import canonical_codes
 from trine.core.errors import CheckFailed, DataError, UsageError
 
 
@@ -96,6 +97,26 @@ def test_boards_are_fixed_by_the_seed_and_limited_by_the_deals() -> None:
     assert (_boards(80).dealer == _boards(80).dealer).all()
     with pytest.raises(UsageError, match="10,001 boards of 10,000 deals; accepted: 1 to 10,000"):
         boards_of(read_solved_deals("sample:random-10k"), 10_001, 0)
+
+
+def test_deals_that_come_again_have_their_suits_permuted() -> None:
+    deals = read_solved_deals("sample:random-10k").take(np.arange(3))
+    boards = boards_of(deals, 72, 0, permute=True)
+    assert (boards.deal == np.tile(np.arange(3), 24)).all()
+    assert (boards.owner[:3] == deals.owner).all()
+    codes = canonical_codes(boards.owner)
+    for deal in range(3):
+        rows = boards.deal == deal
+        assert len(np.unique(boards.owner[rows], axis=0)) == 24
+        assert (codes[rows] == codes[deal]).all()
+        # The rows of the table go with the suits: here, the notrump row stays.
+        assert (boards.tricks[rows, 16:] == deals.tricks[deal, 16:]).all()
+    with pytest.raises(UsageError, match="73 boards of 3 deals; accepted: 1 to 72"):
+        boards_of(deals, 73, 0, permute=True)
+    match = play_match(Bold("first", 1), Bold("second", 5), boards)
+    sums = np.bincount(boards.deal, match.imps - match.imps.mean())
+    assert match.document()["se"] == pytest.approx((sums @ sums * 3 / 2) ** 0.5 / 72)
+    assert match.document()["deals"] == 3
 
 
 def test_an_illegal_call_ends_the_match_with_a_word() -> None:

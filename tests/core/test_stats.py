@@ -15,6 +15,7 @@ from trine.core.stats import (
     paired_difference,
     summarise,
     summarise_by,
+    summarise_clustered,
 )
 
 numbers = st.lists(st.floats(-1e6, 1e6), min_size=2, max_size=30)
@@ -102,3 +103,20 @@ def test_difference_of_shares_resamples_the_same_seeds():
     assert [found.low, found.high] == pytest.approx([0.25, 0.25])
     with pytest.raises(UsageError, match="the same in both"):
         clustered_difference([1, 0], [0, 1], [1, 0], [0, 2], np.random.default_rng(0))
+
+
+@given(numbers)
+def test_clusters_of_one_have_the_ordinary_error(values: list[float]):
+    found = summarise_clustered(values, range(len(values)))
+    assert found.standard_error == pytest.approx(summarise(values).standard_error, abs=1e-9)
+    assert found.mean == summarise(values).mean
+
+
+def test_clusters_of_equal_values_count_once():
+    values = np.random.default_rng(0).normal(size=40)
+    repeated = summarise_clustered(np.repeat(values, 6), np.repeat(np.arange(40), 6))
+    assert repeated.standard_error == pytest.approx(summarise(values).standard_error)
+    assert repeated.count == 240
+    assert math.isnan(summarise_clustered([1.0, 2.0], [7, 7]).standard_error)
+    with pytest.raises(UsageError, match="2 values in 1 clusters"):
+        summarise_clustered([1.0, 2.0], [7])

@@ -7,6 +7,7 @@ difference of the two scores in IMPs (Law 78B), counted for the first bot.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,11 +19,12 @@ from trine.bridge.bots.base import NO_CALL, Bot, Observations, Public
 from trine.bridge.cards import Deal, Vulnerability
 from trine.bridge.deals import SolvedDeals
 from trine.bridge.scoring import IMP_STEPS
+from trine.bridge.symmetry import SUIT_ORDERS, permute_suits
 from trine.core.errors import CheckFailed, UsageError
 from trine.core.seeding import Seeds
-from trine.core.stats import summarise
+from trine.core.stats import Summary, summarise_clustered
 
-__all__ = ["Boards", "Match", "Table", "bid_out", "boards_of", "play_match"]
+__all__ = ["Boards", "Match", "Table", "bid_out", "boards_of", "imps_text", "play_match"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,12 +36,14 @@ class Boards:
       tricks: `[n, 20]` double-dummy, strain C D H S NT major, then declarer N E S W.
       dealer: `[n]` seats.
       vulnerability: `[n]` bits, 1 North-South, 2 East-West.
+      deal: `[n]` which deal a board is; those of one deal (suits permuted) are not independent.
     """
 
     owner: NDArray[np.uint8]
     tricks: NDArray[np.uint8]
     dealer: NDArray[np.int64]
     vulnerability: NDArray[np.int64]
+    deal: NDArray[np.int64]
 
     def __len__(self) -> int:
         return len(self.owner)
@@ -82,25 +86,34 @@ class Match:
     tables: tuple[Table, Table]
     imps: NDArray[np.int64]
 
+    def summary(self, rows: NDArray[np.bool_] | None = None) -> Summary:
+        """IMPs a board of the first bot, all boards or some; standard error clustered by deal."""
+        chosen = slice(None) if rows is None else rows
+        return summarise_clustered(self.imps[chosen], self.boards.deal[chosen])
+
     def document(self) -> dict[str, Any]:
         """The figures, for JSON: IMPs a board of the first bot, and what both bid."""
-        summary = summarise(self.imps)
+        summary = self.summary()
         return {
             "first": self.names[0],
             "second": self.names[1],
             "imps_per_board": summary.mean,
             "se": summary.standard_error,
             "boards": len(self.boards),
+            "deals": len(np.unique(self.boards.deal)),
             "wins": int((self.imps > 0).sum()),
             "ties": int((self.imps == 0).sum()),
             "losses": int((self.imps < 0).sum()),
             "contracts": [self._contracts(0), self._contracts(1)],
         }
 
+    def largest(self, count: int) -> NDArray[np.int64]:
+        """Rows of the boards with the largest results either way, largest first."""
+        return np.argsort(-np.abs(self.imps), kind="stable")[:count]
+
     def swings(self, count: int) -> list[BoardRecord]:
         """Both tables of the boards with the largest results, largest first."""
-        order = np.argsort(-np.abs(self.imps), kind="stable")[:count]
-        return [self._record(int(i), table) for i in order for table in (0, 1)]
+        return [self.record(int(i), table) for i in self.largest(count) for table in (0, 1)]
 
     def _contracts(self, bot: int) -> dict[str, Any]:
         """Of the boards on which a bot's side declared, at either table."""
@@ -112,7 +125,8 @@ class Match:
             doubled += int((own & (table.doubled > 0)).sum())
         return {"declared": declared, "made": made, "doubled": doubled}
 
-    def _record(self, row: int, place: int) -> BoardRecord:
+    def record(self, row: int, place: int) -> BoardRecord:
+        """A board as it was bid at the first or second table (0, 1)."""
         table, names = self.tables[place], self.names
         calls = table.calls[row]
         sides = names if place == 0 else names[::-1]
@@ -131,23 +145,39 @@ class Match:
         )
 
 
-def boards_of(deals: SolvedDeals, count: int, seed: int) -> Boards:
+def boards_of(deals: SolvedDeals, count: int, seed: int, *, permute: bool = False) -> Boards:
     """The first `count` deals with random dealers and vulnerabilities.
+
+    Args:
+      deals: to take boards from.
+      count: of boards.
+      seed: of dealers, vulnerabilities and permutations.
+      permute: whether more boards than deals may be asked for: once all deals are used, they come
+        again with their suits (and the rows of their tables) permuted, up to 24 times each.
 
     Raises:
       UsageError: there are fewer deals.
     """
-    if not 1 <= count <= len(deals):
+    most = len(deals) * (len(SUIT_ORDERS) if permute else 1)
+    if not 1 <= count <= most:
         raise UsageError(
             f"{count:,} boards of {len(deals):,} deals",
-            accepted=f"1 to {len(deals):,}",
-            hint="make more with: trine bridge deals generate",
+            accepted=f"1 to {most:,}",
+            hint="make more with: trine bridge deals generate"
+            + ("" if permute else "; or permute the suits: --permute-suits"),
         )
     draw = Seeds(seed).generator("boards")
-    return Boards(
-        deals.owner[:count], deals.tricks[:count],
-        draw.integers(4, size=count), draw.integers(4, size=count),
-    )  # fmt: skip
+    dealer, vulnerability = draw.integers(4, size=count), draw.integers(4, size=count)
+    rounds, rows = np.divmod(np.arange(count), len(deals))
+    owner, tricks = deals.owner[rows], deals.tricks[rows]
+    if rounds.any():
+        # Each deal goes through the 24 orders from the identity on, in an order of its own.
+        shuffled = Seeds(seed).generator("suits").permuted(
+            np.tile(np.arange(1, len(SUIT_ORDERS)), (len(deals), 1)), axis=1
+        )  # fmt: skip
+        which = np.where(rounds > 0, shuffled[rows, rounds - 1], 0)
+        owner, tricks = permute_suits(owner, tricks, SUIT_ORDERS[which])
+    return Boards(owner, tricks, dealer, vulnerability, rows)
 
 
 def play_match(first: Bot, second: Bot, boards: Boards) -> Match:
@@ -162,6 +192,12 @@ def play_match(first: Bot, second: Bot, boards: Boards) -> Match:
     return Match(
         boards, (first.name, second.name), tables, won * np.sign(difference)
     )  # fmt: skip
+
+
+def imps_text(found: Mapping[str, Any]) -> str:
+    """Of `Match.document`: `+1.07 ± 0.13`; without the second part if there is a single deal."""
+    mean = f"{found['imps_per_board']:+.2f}"
+    return mean if np.isnan(found["se"]) else f"{mean} ± {found['se']:.2f}"
 
 
 def bid_out(boards: Boards, sides: tuple[Bot, Bot]) -> Table:

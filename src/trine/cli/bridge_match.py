@@ -1,11 +1,12 @@
 """`trine bridge match`: two bots on the same boards."""
 
+import sys
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from trine.cli.output import emit, say
+from trine.cli.output import emit, make_progress, say
 from trine.cli.runs import JsonOption
 
 __all__ = ["register"]
@@ -19,14 +20,31 @@ def register(app: typer.Typer) -> None:
 def match(
     first: Annotated[str, typer.Argument(help="pass, random, jps2020:WEIGHTS, or a network.")],
     second: Annotated[str, typer.Argument(help="The same; its opponents.")],
-    boards: Annotated[int, typer.Option(min=1, help="How many.")] = 1000,
+    boards: Annotated[
+        int | None,
+        typer.Option(min=1, help="How many.  [default: 1000, or as many as there are deals]"),
+    ] = None,
     deals: Annotated[
-        str, typer.Option(help="Solved deals: a deals file or a sample.")
+        str,
+        typer.Option(help="A deals file, npz, sample, evaluation set, PBN, LIN; solved if needed."),
     ] = "sample:random-10k",
     seed: Annotated[int, typer.Option(min=0, help="Of dealers and vulnerabilities.")] = 0,
+    permute: Annotated[
+        bool,
+        typer.Option(
+            "--permute-suits", help="Up to 24 boards from a deal; the error knows their deal."
+        ),
+    ] = False,
     swings: Annotated[
         Path | None, typer.Option(help="Write the ten largest results here, as .pbn or .lin.")
     ] = None,
+    report: Annotated[
+        Path | None,
+        typer.Option(help="Write a page here (.html), and its boards beside it (.csv)."),
+    ] = None,
+    workers: Annotated[
+        int, typer.Option(min=0, help="Processes of the solver; 0 means one for each core.")
+    ] = 0,
     as_json: JsonOption = False,
 ) -> None:
     """Play a duplicate match of two bots, with double-dummy play.
@@ -37,25 +55,49 @@ def match(
 
     require("bridge", "trine bridge match")
     from trine.bridge.bots.registry import make_bot
-    from trine.bridge.deals import read_solved_deals
-    from trine.bridge.match import boards_of, play_match
+    from trine.bridge.match import play_match
+    from trine.bridge.match_deals import match_boards, read_match_deals
     from trine.bridge.records import check_suffix, write_records
+    from trine.core.errors import UsageError
+    from trine.core.executors import make_executor
 
     if swings is not None:
         check_suffix(swings)
+    if report is not None and report.suffix.lower() != ".html":
+        raise UsageError(f"a report at {report}", accepted="a name that ends with .html")
     bots = make_bot(first), make_bot(second)
-    result = play_match(*bots, boards_of(read_solved_deals(deals), boards, seed))
+    source = read_match_deals(deals)
+    for problem in source.problems:
+        say(f"left out: {problem}")
+    played = match_boards(
+        source,
+        boards,
+        seed,
+        permute=permute,
+        executor=make_executor(workers),
+        progress=make_progress(),
+        say=say,
+        say_every=float("inf") if sys.stderr.isatty() else 60.0,
+    )
+    result = play_match(*bots, played)
     if swings is not None:
         write_records(swings, result.swings(10))
         say(f"largest results: {swings}")
-    document = result.document()
+    if report is not None:
+        from trine.bridge.match_report import write_match_report
+
+        write_match_report(report, result, facts={"deals": source.name, "seed": seed})
+        say(f"report: {report}")
+    document = result.document() | {"deals_from": source.name}
     emit(document, as_json=as_json, text=_text(document))
 
 
 def _text(found: dict[str, Any]) -> str:
+    from trine.bridge.match import imps_text
+
     lines = [
-        f"{found['first']} against {found['second']}: {found['imps_per_board']:+.2f} "
-        f"± {found['se']:.2f} IMPs a board over {found['boards']:,} boards "
+        f"{found['first']} against {found['second']}: {imps_text(found)} "
+        f"IMPs a board over {found['boards']:,} boards "
         f"({found['wins']:,} won, {found['ties']:,} tied, {found['losses']:,} lost)"
     ]
     for name, made in zip(("first", "second"), found["contracts"], strict=True):

@@ -25,6 +25,7 @@ __all__ = [
     "paired_difference",
     "summarise",
     "summarise_by",
+    "summarise_clustered",
 ]
 
 
@@ -83,6 +84,32 @@ def summarise(values: ArrayLike) -> Summary:
     """Count, mean, standard error, minimum and maximum of `[n]` values."""
     array = _values(values)
     error = float(array.std(ddof=1) / math.sqrt(array.size)) if array.size > 1 else math.nan
+    return Summary(array.size, float(array.mean()), error, float(array.min()), float(array.max()))
+
+
+def summarise_clustered(values: ArrayLike, clusters: ArrayLike) -> Summary:
+    """As `summarise`, with a standard error for values that are not independent within a cluster.
+
+    The sums of residuals of whole clusters take the place of the residuals; with one value in each
+    cluster it is the ordinary standard error. With one cluster it is NaN.
+
+    Args:
+      values: `[n]`.
+      clusters: `[n]` integers, the cluster of each.
+
+    Raises:
+      UsageError: nothing to count, or not a cluster for each value.
+
+    Source: Liang and Zeger 1986, Biometrika 73, section 2, for the mean.
+    """
+    array, names = _values(values), np.asarray(clusters)
+    if names.shape != array.shape:
+        raise UsageError(f"{len(array)} values in {len(names)} clusters", accepted="one for each")
+    _, place = np.unique(names, return_inverse=True)
+    residuals = np.bincount(place, array - array.mean())
+    count, error = len(residuals), math.nan
+    if count > 1:
+        error = math.sqrt(float(residuals @ residuals) * count / (count - 1)) / array.size
     return Summary(array.size, float(array.mean()), error, float(array.min()), float(array.max()))
 
 
