@@ -16,7 +16,16 @@ from trine.core.errors import UsageError
 
 __all__ = ["BOTS", "make_bot"]
 
-BOTS: Mapping[str, Callable[[], Bot]] = MappingProxyType({"pass": PassBot, "random": RandomBot})
+
+def _rules() -> Bot:
+    from trine.bridge.bots.rules import RulesBot
+
+    return RulesBot()
+
+
+BOTS: Mapping[str, Callable[[], Bot]] = MappingProxyType(
+    {"pass": PassBot, "random": RandomBot, "rules": _rules}
+)
 
 
 def make_bot(name: str) -> Bot:
