@@ -161,7 +161,7 @@ def test_a_network_bids_as_in_self_play(network: Path) -> None:
 def test_bots_by_name(network: Path) -> None:
     assert make_bot("pass").name == "pass"
     assert make_bot(str(network)).name == "own"
-    with pytest.raises(UsageError, match="bot 'wbridge5'; accepted: pass, random, jps2020"):
+    with pytest.raises(UsageError, match="bot 'wbridge5'; accepted: pass, random, rules, trine"):
         make_bot("wbridge5")
     with pytest.raises(DataError):
         make_bot("jps2020:" + str(network))

@@ -6,8 +6,7 @@ A network is a stack of equally wide layers with a policy head and a value head 
 use four of 1024). Its file is safetensors; the architecture is a JSON text in the file's table of
 strings, so one file is all that play needs. Illegal calls have their logits set to `ILLEGAL`.
 
-`FastPolicy` is the same network in numpy for single decisions: no torch, no autograd, a fraction of
-a millisecond.
+`trine.bridge.fast_policy` is the same network in numpy, and reads the same file without torch.
 """
 
 from __future__ import annotations
@@ -17,14 +16,14 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
+from trine.bridge.calls import NUM_CALLS
 from trine.bridge.config import NetworkConfig
-from trine.core.artifacts import read_arrays, read_metadata, write_arrays
-from trine.core.config import make_config, to_plain
-from trine.core.errors import DataError, UserError
+from trine.bridge.fast_policy import FORMAT, ILLEGAL, FastPolicy, read_network_file
+from trine.core.artifacts import write_arrays
+from trine.core.config import to_plain
 
 __all__ = [
     "ILLEGAL",
@@ -37,11 +36,6 @@ __all__ = [
     "mask_illegal",
     "save_network",
 ]
-
-NUM_CALLS = 38
-FORMAT = "trine-bridge-network-1"
-ILLEGAL = -1e9
-"""Logit of an illegal call: probability exactly 0 in float32, and no NaN in its gradient."""
 
 
 def mask_illegal(logits: Tensor, legal: Tensor) -> Tensor:
@@ -164,99 +158,7 @@ def load_network(path: Path, device: str | torch.device = "cpu") -> PolicyNetwor
     Raises:
       DataError: missing, not ours, or the arrays do not fit the architecture.
     """
-    config, inputs, arrays = _read(path)
+    config, inputs, arrays = read_network_file(path)
     network = PolicyNetwork(config, inputs)
     network.load_state_dict({name: torch.from_numpy(array) for name, array in arrays.items()})
     return network.to(device).eval()
-
-
-def _read(path: Path) -> tuple[NetworkConfig, int, dict[str, np.ndarray[Any, Any]]]:
-    """Architecture, number of inputs and arrays, checked against each other."""
-    metadata = read_metadata(path)
-    if metadata.get("format") != FORMAT:
-        raise DataError(
-            f"{path} is not a bidding network of this project",
-            accepted=f"a safetensors file of format {FORMAT}",
-            hint="for the released JPS agents use jps2020:PATH",
-        )
-    try:
-        config = make_config(NetworkConfig, json.loads(metadata["network"]))
-        inputs = int(metadata["inputs"])
-    except (KeyError, ValueError, UserError) as error:
-        raise DataError(f"{path}: unreadable description of the network ({error})") from None
-    arrays = read_arrays(path)
-    wanted = _shapes(config, inputs)
-    found = {name: array.shape for name, array in arrays.items()}
-    if found != wanted:
-        wrong = sorted(n for n in wanted.keys() | found.keys() if wanted.get(n) != found.get(n))
-        raise DataError(
-            f"{path}: {wrong[0]} has shape {found.get(wrong[0], 'none')}",
-            accepted=f"{wanted.get(wrong[0], 'no such array')}",
-            hint="take the file from the run that made it again",
-        )
-    return config, inputs, arrays
-
-
-def _shapes(config: NetworkConfig, inputs: int) -> dict[str, tuple[int, ...]]:
-    shapes: dict[str, tuple[int, ...]] = {}
-    for layer in range(config.layers):
-        shapes[f"hidden.{layer}.weight"] = (config.width, config.width if layer else inputs)
-        shapes[f"hidden.{layer}.bias"] = (config.width,)
-    for head, size in (("policy", NUM_CALLS), ("value", 1)):
-        shapes[f"{head}.weight"] = (size, config.width)
-        shapes[f"{head}.bias"] = (size,)
-    return shapes
-
-
-class FastPolicy:
-    """A network in numpy, for one decision at a time.
-
-    Args:
-      config: architecture.
-      arrays: weights by the names of `PolicyNetwork`.
-    """
-
-    def __init__(self, config: NetworkConfig, arrays: dict[str, np.ndarray[Any, Any]]) -> None:
-        self.config = config
-        self._hidden = [
-            (
-                np.ascontiguousarray(arrays[f"hidden.{layer}.weight"].T, dtype=np.float32),
-                arrays[f"hidden.{layer}.bias"].astype(np.float32),
-            )
-            for layer in range(config.layers)
-        ]
-        self._policy = (
-            np.ascontiguousarray(arrays["policy.weight"].T, dtype=np.float32),
-            arrays["policy.bias"].astype(np.float32),
-        )
-
-    @classmethod
-    def load(cls, path: Path) -> FastPolicy:
-        """From a file of `save_network`.
-
-        Raises:
-          DataError: as `load_network`.
-        """
-        config, _, arrays = _read(path)
-        return cls(config, arrays)
-
-    def logits(self, x: np.ndarray[Any, Any], legal: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-        """Masked logits `[n, A]` of observations `[n, F]` and legality `[n, A]`."""
-        h = np.asarray(x, dtype=np.float32)
-        for place, (weight, bias) in enumerate(self._hidden):
-            y = np.maximum(h @ weight + bias, 0)
-            h = h + y if self.config.residual and place else y
-        weight, bias = self._policy
-        return np.where(legal, h @ weight + bias, np.float32(ILLEGAL))
-
-    def probabilities(
-        self, x: np.ndarray[Any, Any], legal: np.ndarray[Any, Any]
-    ) -> np.ndarray[Any, Any]:
-        """`[n, A]` probabilities of the calls, 0 where illegal."""
-        logits = self.logits(x, legal)
-        weights = np.exp(logits - logits.max(-1, keepdims=True))
-        return weights / weights.sum(-1, keepdims=True)
-
-    def greedy(self, x: np.ndarray[Any, Any], legal: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-        """`[n]` most probable legal calls."""
-        return self.logits(x, legal).argmax(-1)

@@ -23,8 +23,14 @@ def _rules() -> Bot:
     return RulesBot()
 
 
+def _trine() -> Bot:
+    from trine.bridge.bots.shipped import shipped_bot
+
+    return shipped_bot()
+
+
 BOTS: Mapping[str, Callable[[], Bot]] = MappingProxyType(
-    {"pass": PassBot, "random": RandomBot, "rules": _rules}
+    {"pass": PassBot, "random": RandomBot, "rules": _rules, "trine": _trine}
 )
 
 
@@ -48,9 +54,9 @@ def make_bot(name: str) -> Bot:
         return Jps2020Bot(Path(rest).expanduser())
     path = Path(name).expanduser()
     if path.suffix == ".safetensors" or path.exists():
-        from trine.bridge.bots.neural import NeuralBot
+        from trine.bridge.bots.fast_neural import FastNeuralBot
 
-        return NeuralBot(path)
+        return FastNeuralBot(path)
     raise UsageError(
         f"bot {name!r}",
         accepted=f"{', '.join(BOTS)}, jps2020:WEIGHTS.safetensors, the file of a network",
