@@ -102,6 +102,18 @@ def test_wrong_usage_is_one_line_and_exit_code_2(
     assert done.stdout == ""
 
 
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [(["--version"], 0, f"trine {__version__}\n"), (["runs", "show"], 2, "try: trine runs show")],
+)
+def test_the_package_is_the_command(arguments: list[str], code: int, words: str):
+    # Of an environment whose scripts are not on the path, and where several Pythons are.
+    module = [sys.executable, "-m", "trine", *arguments]
+    done = subprocess.run(module, capture_output=True, text=True, check=False)
+    assert done.returncode == code
+    assert words in done.stdout + done.stderr
+
+
 def test_no_command_shows_the_help(trine: Command):
     done = trine()
     assert done.returncode == 2
