@@ -8,6 +8,10 @@ opponent.
     4     who passed before the first bid, 4 seats
     8     for each bid 1C .. 7N: who bid it, who doubled it, who redoubled it, 4 seats each
     428   own hand, card = suit (C D H S) * 13 + rank (2 .. A)
+
+`pgx480` are the same numbers but for the order of the hand: card = rank * 4 + suit, as in pgx's
+`bridge_bidding` and in the auction part of OpenSpiel's `bridge`, so that weights trained on either
+find their inputs.
 """
 
 from __future__ import annotations
@@ -21,7 +25,7 @@ from torch import Tensor
 from trine.bridge.lockstep import LockstepAuctions
 from trine.core.errors import UsageError
 
-__all__ = ["OBSERVATIONS", "Lockhart480", "Observation", "make_observation"]
+__all__ = ["OBSERVATIONS", "Lockhart480", "Observation", "Pgx480", "make_observation"]
 
 
 class Observation(Protocol):
@@ -52,7 +56,21 @@ class Lockhart480:
         return torch.cat([part.to(torch.uint8) for part in parts], 1)
 
 
-OBSERVATIONS: dict[str, Callable[[], Observation]] = {"lockhart480": Lockhart480}
+class Pgx480:
+    """See the module."""
+
+    size = 480
+
+    def encode(self, auctions: LockstepAuctions, hand: Tensor) -> Tensor:
+        """`[N, 480]` uint8."""
+        by_rank = hand.view(-1, 4, 13).transpose(1, 2).flatten(1)
+        return Lockhart480().encode(auctions, by_rank)
+
+
+OBSERVATIONS: dict[str, Callable[[], Observation]] = {
+    "lockhart480": Lockhart480,
+    "pgx480": Pgx480,
+}
 
 
 def make_observation(name: str) -> Observation:
