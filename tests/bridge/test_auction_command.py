@@ -7,10 +7,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 
 from tests.bridge.boards import DEAL
+from tests.bridge.scripted import Scripted
 from tests.conftest import Command
 from trine.bridge.auction import Auction
 from trine.bridge.auction_report import (
@@ -25,7 +25,7 @@ from trine.bridge.board_text import auction_text, board_text, hands_text, outcom
 from trine.bridge.bots.base import Observations
 from trine.bridge.bots.passing import PassBot
 from trine.bridge.bots.random_bot import RandomBot
-from trine.bridge.calls import PASS, parse_auction, parse_call
+from trine.bridge.calls import PASS, parse_auction
 from trine.bridge.cards import Vulnerability, parse_deal
 from trine.bridge.records import read_records, viewer_url, write_records
 from trine.core.errors import DataError, UsageError
@@ -48,21 +48,10 @@ def board(calls: str = "", **more: Any) -> BoardRecord:
     return replace(plain, **more)
 
 
-class Scripted:
-    """Calls what is written for its seat and place, else passes; explains its bids."""
-
-    name = "scripted"
-
-    def __init__(self, calls: str) -> None:
-        self._calls = [parse_call(word) for word in calls.split()]
-
-    def calls(self, observations: Observations) -> np.ndarray:
-        place = (observations.calls >= 0).sum(1)
-        written = np.array([*self._calls, *[PASS] * 40])
-        return written[place]
+class Explaining(Scripted):
+    """What it sees must be its own hand: it tells how many cards that has."""
 
     def explain(self, observations: Observations) -> list[str]:
-        # What it sees must be its own hand: the explanation tells how many cards that has.
         calls, held = self.calls(observations), observations.hands.sum(1)
         return [f"{n} cards" if call < PASS else "" for call, n in zip(calls, held, strict=True)]
 
@@ -115,11 +104,11 @@ def test_a_board_is_judged_by_its_table_and_par():
 
 
 def test_bots_bid_in_their_own_seats_and_their_explanations_are_alerts():
-    (made,) = bid_boards([board()], (Scripted("P 1S P 4S"), PassBot()))
+    (made,) = bid_boards([board()], (Explaining("P 1S P 4S"), PassBot()))
     assert made.calls == parse_auction("P 1S P 4S P P P")
     assert made.explanations == {1: "13 cards", 3: "13 cards"}
     assert made.names == ("scripted", "pass", "scripted", "pass")
-    (both,) = bid_boards([board()], (Scripted("1C P 1H"), Scripted("1C P 1H")))
+    (both,) = bid_boards([board()], (Explaining("1C P 1H"), Explaining("1C P 1H")))
     assert both.calls == parse_auction("1C P 1H P P P")
     assert both.explanations == {0: "13 cards", 2: "13 cards"}
 

@@ -1,0 +1,1 @@
+"""Counting what a bidder does badly: measures, their registry, rates and worst examples."""

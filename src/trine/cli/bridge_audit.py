@@ -1,0 +1,113 @@
+"""`trine bridge audit`: what a bidder does badly, counted."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from trine.cli.output import emit, say
+from trine.cli.runs import JsonOption
+
+if TYPE_CHECKING:
+    from trine.core.tables import Table
+
+__all__ = ["register"]
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the command to the room's."""
+    app.command()(audit)
+
+
+def audit(
+    bot: Annotated[str, typer.Argument(help="pass, random, jps2020:WEIGHTS, or a network.")],
+    boards: Annotated[int, typer.Option(min=1, help="How many.")] = 2000,
+    deals: Annotated[
+        str, typer.Option(help="Solved deals: a deals file or a sample.")
+    ] = "sample:random-10k",
+    opponents: Annotated[
+        str | None, typer.Option(help="Who sits against it.  [default: itself]")
+    ] = None,
+    against: Annotated[
+        str | None, typer.Option(help="Another bot on the same boards, in columns beside.")
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Of dealers and vulnerabilities.")] = 0,
+    examples: Annotated[
+        Path | None, typer.Option(help="Write the worst boards here, as .pbn or .lin.")
+    ] = None,
+    worst: Annotated[int, typer.Option(min=1, help="How many of each measure.")] = 3,
+    as_json: JsonOption = False,
+) -> None:
+    """Count what a bidder does badly: rates per 1,000 boards and the worst examples.
+
+    Example: trine bridge audit random --boards 500 --against pass
+    """
+    from trine.core.extras import require
+
+    require("bridge", "trine bridge audit")
+    from trine.bridge.audit.report import audit_bot, difference
+    from trine.bridge.bots.registry import make_bot
+    from trine.bridge.deals import read_solved_deals
+    from trine.bridge.match import boards_of
+    from trine.bridge.records import check_suffix, write_records
+
+    if examples is not None:
+        check_suffix(examples)
+    bots = [make_bot(name) for name in (bot, *([against] if against else []))]
+    others = make_bot(opponents) if opponents else None
+    drawn = boards_of(read_solved_deals(deals), boards, seed)
+    found = [audit_bot(each, drawn, others) for each in bots]
+    if examples is not None:
+        write_records(examples, found[0].worst(worst))
+        say(f"worst boards: {examples}")
+    document = found[0].document() | {"deals_from": deals, "seed": seed}
+    if against:
+        document["against"] = found[1].document()
+        document["difference"] = difference(found[0], found[1])
+    emit(document, as_json=as_json, tables=() if as_json else [_table(document)])
+
+
+def _table(document: dict[str, Any]) -> Table:
+    import polars as pl
+
+    from trine.core.tables import Column, Table
+
+    columns = [
+        Column("measure"),
+        Column("count", document["bot"], ","),
+        Column("rate", "per 1,000", ".1f"),
+        Column("se", "±", ".1f"),
+        Column("lost", "IMPs lost", ".1f"),
+    ]
+    rows = {
+        "measure": list(document["measures"]),
+        **_rates(document["measures"], ""),
+    }
+    title = f"{document['bot']} over {document['boards']:,} boards"
+    if document["tables"] == 2:
+        title += f" against {document['opponents']}, both ways"
+    if "against" in document:
+        other = document["against"]
+        rows |= _rates(other["measures"], "_2")
+        gaps = document["difference"].values()
+        rows |= {"gap": [g["per_thousand"] for g in gaps], "gap_se": [g["se"] for g in gaps]}
+        columns += [
+            Column("count_2", other["bot"], ","),
+            Column("rate_2", "per 1,000", ".1f"),
+            Column("se_2", "±", ".1f"),
+            Column("lost_2", "IMPs lost", ".1f"),
+            Column("gap", "difference", "+.1f"),
+            Column("gap_se", "±", ".1f"),
+        ]
+    caption = "IMPs lost: against par, by the side that did it, on average"
+    return Table(pl.DataFrame(rows, strict=False), title, columns, caption)
+
+
+def _rates(measures: dict[str, dict[str, Any]], suffix: str) -> dict[str, list[Any]]:
+    names = {"count": "count", "rate": "per_thousand", "se": "se", "lost": "imps_lost"}
+    return {
+        short + suffix: [figures[long] for figures in measures.values()]
+        for short, long in names.items()
+    }
