@@ -15,7 +15,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from trine.core.errors import ConfigError, DataError
-from trine.core.seeding import Seeds
 from trine.embeddings.config import Recipe, TaskConfig, load_recipe
 from trine.embeddings.languages import is_language
 from trine.embeddings.loading import LONG, TaskFacts, load_task, load_tasks, read_table
@@ -286,13 +285,13 @@ def test_a_made_split_keeps_equal_texts_together_and_every_label_in_train(
     rows: list[tuple[str, str]], seed: int
 ) -> None:
     frame = frame_of(rows)
-    made = make_split(config_of(), frame, Seeds(seed % 1000))
+    made = make_split(config_of(), frame, seed % 1000)
     assert made.drop("split").equals(frame.drop("split"))
     sides: dict[str, set[str]] = {}
     for text, split in made.select("text", "split").iter_rows():
         sides.setdefault(plain_key(text), set()).add(split)
     assert all(len(side) == 1 for side in sides.values())
-    assert made.equals(make_split(config_of(), frame, Seeds(seed % 1000)))
+    assert made.equals(make_split(config_of(), frame, seed % 1000))
 
 
 def test_a_made_split_takes_its_share_of_every_label(tmp_path: Path) -> None:
@@ -314,6 +313,28 @@ def test_pairs_of_a_group_stay_on_one_side(tmp_path: Path) -> None:
     train, test = (set(task.rows(split)["pair"]) for split in ("train", "test"))
     assert len(test) == 10
     assert not train & test
+
+
+def test_pairs_that_share_a_text_on_either_side_stay_on_one_side(tmp_path: Path) -> None:
+    # Translations: each English sentence stands beside a sentence of each of three languages.
+    rows = [
+        (f"{language} {i}", f"english {i}") for i in range(60) for language in ("de", "fr", "it")
+    ]
+    rows.append(("de 0", "english again"))  # one sentence with two translations links both
+    task, _ = task_of(tmp_path, rows, ["text", "english"], kind="pairs", pair="english")
+    for column in ("text", "pair"):
+        train, test = (set(task.rows(split)[column]) for split in ("train", "test"))
+        assert train and test and not train & test
+    sides = dict(task.frame.select("pair", "split").iter_rows())
+    assert sides["english 0"] == sides["english again"]
+
+
+def test_few_answers_to_many_questions_are_split_by_question(tmp_path: Path) -> None:
+    rows = [(f"question {i}", "yes" if i % 3 else "no") for i in range(40)]
+    rows.append(("question 0", "yes"))  # now all are linked: nothing would be left to test on
+    task, _ = task_of(tmp_path, rows, ["text", "answer"], kind="pairs", pair="answer")
+    assert task.rows("test").height >= 4
+    assert not set(task.rows("test")["text"]) & set(task.rows("train")["text"])
 
 
 # ---- leaks and repeats ---------------------------------------------------------------------
@@ -449,6 +470,42 @@ def test_a_task_does_not_depend_on_its_neighbours(tmp_path: Path) -> None:
     both = Recipe(tasks=(config_of(name="a"), config_of(name="b")))
     alone = Recipe(tasks=(config_of(name="b"),))
     assert load_tasks(both, tmp_path)[0][1].frame.equals(load_tasks(alone, tmp_path)[0][0].frame)
+
+
+def test_what_one_task_is_scored_on_no_other_task_trains_on(tmp_path: Path) -> None:
+    texts = [f"text {i}" for i in range(300)]
+    for name, kinds in (("a", 3), ("b", 7)):
+        rows = pl.DataFrame({"text": texts, "label": [str(i % kinds) for i in range(300)]})
+        rows.write_csv(tmp_path / f"{name}.csv")
+    words = {"text": ["Text 4!", "text 7", "else", "more"], "label": ["x", "x", "y", "y"]}
+    rows = pl.DataFrame({**words, "split": ["test", "train", "test", "train"]})
+    rows.write_csv(tmp_path / "zero.csv")
+    configs = (
+        config_of(name="a", source="a.csv"), config_of(name="b", source="b.csv"),
+        config_of(name="zero", source="zero.csv", split="split", role="zero_shot"),
+    )  # fmt: skip
+    tasks, facts = load_tasks(Recipe(tasks=configs), tmp_path)
+    scored = {plain_key(t) for task in tasks for t in task.rows("test")["text"]}
+    trained = {plain_key(t) for task in tasks[:2] for t in task.rows("train")["text"]}
+    assert "text 4" in scored and not scored & trained
+    # The splits are drawn by text, so few training rows are lost: labels differ, texts do not.
+    assert all(0 < found.foreign_leaks < 60 for found in facts[:2])
+    assert [found.splits["train"] for found in facts[:2]] == [
+        t.rows("train").height for t in tasks[:2]
+    ]
+    kept, _ = load_tasks(Recipe(tasks=configs), tmp_path, drop_leaks=False)
+    assert kept[0].rows("train").height == tasks[0].rows("train").height + facts[0].foreign_leaks
+
+
+def test_a_task_whose_rows_another_is_scored_on_is_refused(tmp_path: Path) -> None:
+    rows = [("train", "one", "a"), ("train", "two", "b"), ("test", "three", "a")]
+    turned = [("test", "one", "a"), ("test", "two", "b"), ("train", "three", "a")]
+    for name, table in (("a", rows), ("b", turned)):
+        frame = pl.DataFrame(table, schema=["split", "text", "label"], orient="row")
+        frame.write_csv(tmp_path / f"{name}.csv")
+    configs = tuple(config_of(name=n, source=f"{n}.csv", split="split") for n in "ab")
+    with pytest.raises(DataError, match=r"'a': other tasks are scored on all of its .* one split"):
+        load_tasks(Recipe(tasks=configs), tmp_path)
 
 
 # ---- real files ----------------------------------------------------------------------------

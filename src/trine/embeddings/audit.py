@@ -22,7 +22,7 @@ import polars as pl
 from trine.core.tables import Column, Table
 from trine.embeddings.config import TaskConfig
 from trine.embeddings.loading import LONG, TaskFacts, describe, label_rows, read_rows
-from trine.embeddings.splits import drop_leaks_and_repeats, row_key, text_key
+from trine.embeddings.splits import drop_leaks_and_repeats, every_text, row_key
 from trine.embeddings.tasks import Task
 
 __all__ = ["Audit", "Overlap", "TaskAudit", "audit"]
@@ -212,7 +212,7 @@ def audit(
     for config in configs:
         frame, facts = read_rows(config, base, seed=seed, table=ready.get(config.source))
         tasks.append(_audit_task(config, frame, facts))
-        texts.append((config, _texts(frame)))
+        texts.append((config, every_text(frame)))
     overlaps = [
         found
         for config, frame in texts
@@ -259,13 +259,6 @@ def _conflicts(config: TaskConfig, keyed: pl.DataFrame) -> int:
         value = pl.col("labels").list.last()
     distinct = keyed.select("key", value.alias("value")).unique()
     return distinct.group_by("key").len().filter(pl.col("len") > 1).height
-
-
-def _texts(frame: pl.DataFrame) -> pl.DataFrame:
-    """Columns `row`, `split`, `key`: each text of each row, whatever its language or column."""
-    columns = [name for name in ("text", "pair") if name in frame.columns]
-    keys = [frame.select("row", "split", text_key(name).alias("key")) for name in columns]
-    return pl.concat(keys)
 
 
 def _overlap(

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from trine.embeddings.bases import Base
 
-__all__ = ["all_texts", "build_encoder", "finish"]
+__all__ = ["build_encoder", "finish", "training_texts"]
 
 _LOG = logging.getLogger(__name__)
 
@@ -36,7 +36,7 @@ def build_encoder(
 
     Args:
       recipe: its `model`, `head` and `dimension` count.
-      tasks: the head starts from their training texts; pruning keeps the tokens of all texts.
+      tasks: the head starts from their training texts; pruning keeps their tokens.
       seeds: of the choice of texts, of a random head and of adapters.
       device: of the model.
 
@@ -51,7 +51,7 @@ def build_encoder(
             f"dimension {recipe.dimension}", accepted=f"2 to {width}, the width of {base.name}"
         )
     if config.prune_vocabulary:
-        _LOG.info("%s", prune_vocabulary(model, all_texts(tasks)))
+        _LOG.info("%s", prune_vocabulary(model, training_texts(tasks)))
     widths = trained_widths(recipe.training, recipe.dimension, width) if width else ()
     model = add_head(model, tasks, recipe.head, seeds.child("head"), widths)
     freeze(model, config)
@@ -63,13 +63,19 @@ def build_encoder(
     return model, base
 
 
-def all_texts(tasks: Sequence[Task]) -> Iterator[str]:
-    """Both texts of every row of every task, behind the task's own prefix where it has one."""
+def training_texts(tasks: Sequence[Task]) -> Iterator[str]:
+    """Both texts of every row that may be trained on, behind the task's own prefix if it has one.
+
+    Texts that are scored do not count: what pruning costs texts that were not there is in the
+    scores.
+    """
     for task in tasks:
+        if task.config.role != "train":
+            continue
         prefix = task.config.prefix or ""
         for column in ("text", "pair"):
             if column in task.frame.columns:
-                yield from (prefix + text for text in task.frame[column].drop_nulls())
+                yield from (prefix + text for text in task.train[column].drop_nulls())
 
 
 def finish(model: SentenceTransformer) -> SentenceTransformer:

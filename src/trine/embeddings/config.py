@@ -187,7 +187,7 @@ class ModelConfig(Config):
       freeze_layers: so many lower layers do not change (and their outputs may be cached).
       lora_rank: train low-rank adapters (peft) in place of the layers; 0: off.
       task_heads: a linear head for each task beside the shared one, used in training only.
-      prune_vocabulary: keep only the tokens that the recipe's texts use.
+      prune_vocabulary: keep only the tokens of the training texts.
     """
 
     base: str = "minilm"

@@ -7,6 +7,8 @@ What is dropped and why is counted in `TaskFacts`, and said; nothing vanishes in
    equal texts on one side and every label in train (see `trine.embeddings.splits`).
 3. Training rows whose text also stands in validation or test are dropped (unless asked otherwise),
    then repeats among training rows. Texts are compared lower-cased without punctuation.
+4. Training rows with a text that *another* task of the recipe is scored on are dropped too: what a
+   score says of texts never seen must be true of the whole training.
 """
 
 from __future__ import annotations
@@ -21,7 +23,7 @@ from trine.core.errors import ConfigError, DataError, nearest
 from trine.core.seeding import Seeds
 from trine.embeddings.config import Recipe, TaskConfig
 from trine.embeddings.languages import check_language, language_code
-from trine.embeddings.splits import drop_leaks_and_repeats, make_split, named_split
+from trine.embeddings.splits import drop_leaks_and_repeats, every_text, make_split, named_split
 from trine.embeddings.table_files import read_table
 from trine.embeddings.tasks import Task
 
@@ -53,6 +55,7 @@ class TaskFacts:
       repeats: training rows dropped as exact repeats.
       leaks: training rows dropped because their text is also in validation or test.
       test_leaks: rows of validation and test whose text training rows had.
+      foreign_leaks: training rows dropped because another task is scored on their text.
       long_texts: rows with a text over `LONG` characters; the tokenizer will cut them.
       single_labels: labels with one training row, which have no positive.
       unseen_labels: labels in validation or test only.
@@ -65,6 +68,7 @@ class TaskFacts:
     repeats: int = 0
     leaks: int = 0
     test_leaks: int = 0
+    foreign_leaks: int = 0
     long_texts: int = 0
     single_labels: list[str] = field(default_factory=list)
     unseen_labels: list[str] = field(default_factory=list)
@@ -79,11 +83,50 @@ def load_tasks(
     Args:
       recipe: checked.
       base: directory that relative sources start from.
-      drop_leaks: whether training rows repeated in validation or test are dropped.
+      drop_leaks: whether training rows repeated in validation or test, of the same task or of
+        another, are dropped.
+
+    Raises:
+      ConfigError: a column that is not there.
+      DataError: a file that cannot be read, or a task without a row that can be used.
     """
     seed = recipe.seed if recipe.data_seed is None else recipe.data_seed
     loaded = [load_task(t, base, seed=seed, drop_leaks=drop_leaks) for t in recipe.tasks]
-    return [task for task, _ in loaded], [facts for _, facts in loaded]
+    tasks = [task for task, _ in loaded]
+    facts = [found for _, found in loaded]
+    if drop_leaks:
+        tasks = _without_foreign_leaks(tasks, facts)
+    return tasks, facts
+
+
+def _without_foreign_leaks(tasks: list[Task], facts: list[TaskFacts]) -> list[Task]:
+    """The tasks without training rows that another one is scored on; counted in `facts`."""
+    texts = [every_text(task.frame) for task in tasks]
+    scored = [frame.filter(pl.col("split") != "train").select("key").unique() for frame in texts]
+    kept: list[Task] = []
+    for place, (task, own, found) in enumerate(zip(tasks, texts, facts, strict=True)):
+        others = scored[:place] + scored[place + 1 :]
+        if task.config.role != "train" or not others:
+            kept.append(task)
+            continue
+        train = own.filter(pl.col("split") == "train")
+        rows = train.join(pl.concat(others).unique(), on="key", how="semi")["row"].unique()
+        if len(rows):
+            leaked = (pl.col("split") == "train") & pl.col("row").is_in(rows.implode())
+            task = Task(task.config, task.frame.filter(~leaked))
+            found.foreign_leaks = len(rows)
+            _LOG.info(
+                "task %s: %d training rows dropped, another task is scored on their text",
+                task.name, len(rows),
+            )  # fmt: skip
+            if not task.train.height:
+                raise DataError(
+                    f"task {task.name!r}: other tasks are scored on all of its training rows",
+                    hint="give tasks on the same texts one split column",
+                )
+            describe(task, found)
+        kept.append(task)
+    return kept
 
 
 def load_task(
@@ -153,7 +196,7 @@ def read_rows(
         )
     if config.split:
         return named_split(config, frame), facts
-    return make_split(config, frame, Seeds(seed).child("task", config.name)), facts
+    return make_split(config, frame, seed), facts
 
 
 def _canonical(config: TaskConfig, table: pl.DataFrame) -> pl.DataFrame:

@@ -133,7 +133,7 @@ def _changed(model: ModelConfig) -> list[str]:
     if model.lora_rank:
         parts.append(f"low-rank adapters of rank {model.lora_rank}, merged")
     if model.prune_vocabulary:
-        parts.append("vocabulary pruned to the tokens of the tasks")
+        parts.append("vocabulary pruned to the tokens of the training texts")
     return parts
 
 

@@ -1,5 +1,8 @@
 """Which rows train and which test: names of splits, splits made here, leaks and repeats dropped.
 
+A split that is made here sorts the texts by a hash of text and seed, so that a text of two tasks
+falls on the same side of both as far as their labels allow.
+
 Two texts are the same if their letters, marks and digits are: lower-cased, everything else a space
 (`normalised`). Texts of signs only ("?!", emoji) are compared as they are. A pair is the same if
 both of its texts are.
@@ -7,17 +10,20 @@ both of its texts are.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from hashlib import blake2b
 from types import MappingProxyType
 
+import numpy as np
 import polars as pl
 
 from trine.core.errors import DataError
-from trine.core.seeding import Seeds
 from trine.embeddings.config import TaskConfig
 
 __all__ = [
     "SPLITS",
     "drop_leaks_and_repeats",
+    "every_text",
     "first_rows",
     "make_split",
     "named_split",
@@ -75,22 +81,29 @@ def named_split(config: TaskConfig, frame: pl.DataFrame) -> pl.DataFrame:
     return frame.with_columns(given.replace_strict(SPLITS).alias("split"))
 
 
-def make_split(config: TaskConfig, frame: pl.DataFrame, seeds: Seeds) -> pl.DataFrame:
+def make_split(config: TaskConfig, frame: pl.DataFrame, seed: int) -> pl.DataFrame:
     """Train and test, label by label; equal texts on one side, a label's first text in train.
 
-    The unit that is split is the distinct text, in whatever language or label it stands; of pairs
-    with a group, the group.
+    The unit that is split is the distinct text, in whatever language or label it stands. Of pairs
+    it is the group, where one is given, else all rows that are linked by a text on either side:
+    one English sentence with its translations into many languages is one unit.
+
+    Args:
+      config: of the task.
+      frame: without a split.
+      seed: the same for all tasks of a recipe.
     """
     # Strata: of several label columns the finest, so that every label can be on both sides.
     finest = pl.col("labels").list.last() if "labels" in frame.columns else pl.lit("")
     if config.kind == "pairs":
-        unit, stratum = pl.coalesce(finest, text_key("text")), pl.lit("")
+        linked = pl.Series("linked", _linked(frame))
+        unit, stratum = pl.coalesce(finest, linked), pl.lit("")
     else:
         unit, stratum = text_key("text"), finest.fill_null("")
     keyed = frame.with_columns(unit.alias("unit"), stratum.alias("stratum"))
     units = keyed.group_by("unit", maintain_order=True).agg(pl.col("stratum").first())
-    order = seeds.generator("split").permutation(units.height)
-    units = units.with_columns(pl.Series("draw", order)).sort("draw")
+    draws = pl.Series("draw", _hashes(units["unit"], seed))
+    units = units.with_columns(draws).sort("draw", "unit")
     position = pl.int_range(pl.len()).over("stratum")
     count = pl.len().over("stratum")
     in_test = (position > 0) & (position <= (count * config.test_share + 0.5).floor())
@@ -99,6 +112,36 @@ def make_split(config: TaskConfig, frame: pl.DataFrame, seeds: Seeds) -> pl.Data
     )
     joined = keyed.join(sides, on="unit", how="left", maintain_order="left")
     return joined.with_columns(pl.col("side").alias("split")).drop("unit", "stratum", "side")
+
+
+def _hashes(units: Iterable[str], seed: int) -> list[int]:
+    """A number from 0 to 2^63 for each text: the same on every machine and in every version."""
+    key = str(seed).encode()
+    made = (blake2b(unit.encode(), digest_size=8, key=key).digest() for unit in units)
+    return [int.from_bytes(digest, "big") >> 1 for digest in made]
+
+
+def _linked(frame: pl.DataFrame) -> list[str]:
+    """Of each row of pairs the name of its component: rows that share a text on either side.
+
+    If one component is most of the task (few answers to many questions), rows are linked by their
+    first text only; otherwise there would be nothing to test on.
+    """
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
+    texts, pairs = (frame.select(text_key(name))[name] for name in ("text", "pair"))
+    sides = [column.rank("dense").to_numpy().astype(np.int64) - 1 for column in (texts, pairs)]
+    first = int(sides[0].max()) + 1
+    size = first + int(sides[1].max()) + 1
+    edges = (np.ones(frame.height, np.int8), (sides[0], first + sides[1]))
+    of_node = connected_components(coo_array(edges, shape=(size, size)), directed=False)[1]
+    component = of_node[sides[0]]
+    if frame.height > 1 and np.bincount(component).max() > frame.height / 2:
+        return texts.to_list()
+    # Named by its least text, so that the draw does not depend on the order of the rows.
+    named = pl.DataFrame({"component": component, "text": texts})
+    return named.select(pl.col("text").min().over("component"))["text"].to_list()
 
 
 def drop_leaks_and_repeats(
@@ -123,6 +166,13 @@ def drop_leaks_and_repeats(
     unique = first_rows(kept)
     rows = pl.concat([unique, scored]).sort("row").drop("key")
     return rows, known.height - kept.height, leaked, kept.height - unique.height
+
+
+def every_text(frame: pl.DataFrame) -> pl.DataFrame:
+    """Columns `row`, `split`, `key`: each text of each row, whatever its language or column."""
+    columns = [name for name in ("text", "pair") if name in frame.columns]
+    keys = [frame.select("row", "split", text_key(name).alias("key")) for name in columns]
+    return pl.concat(keys)
 
 
 def first_rows(keyed: pl.DataFrame) -> pl.DataFrame:

@@ -282,7 +282,7 @@ def plan(recipe: Recipe, base: Path) -> dict[str, Any]:
                 "batch_size": task.config.batch_size or training.batch_size,
                 "rate": float(np.round(rates[task.name], 4)) if task.name in rates else None,
                 "updates": round(updates[task.name]) if task.name in updates else None,
-                "dropped": fact.incomplete + fact.repeats + fact.leaks,
+                "dropped": fact.incomplete + fact.repeats + fact.leaks + fact.foreign_leaks,
             }
             for task, fact in zip(tasks, facts, strict=True)
         ],
