@@ -57,7 +57,11 @@ def to_takeout(table: Table) -> list[Option]:
     extra = max(table.partner.low - 12, 0)
     strain, now = table.strain, table.bid
     options: list[Option] = []
-    game, jump = 12 - min(extra, 3), 9 - min(extra, 2)
+    own = [s for s in range(4) if table.partner.shortest[s] >= 5 and s not in table.their_suits]
+    for s in own:  # partner has bid before: its suit with three
+        options += [o for o in games(table) if o.call % 5 == s]
+        options.append(Option(cheapest(s, now), (length(s, max(table.fit(s), 2)),)))
+    game, jump = 12 - min(extra, 3) - (table.level >= 2), 9 - min(extra, 2)
     for s in suits:
         if s >= hearts and bid(4, s) > now:
             options.append(Option(bid(4, s), (support(s, game), length(s, 5))))
@@ -89,7 +93,7 @@ def to_takeout(table: Table) -> list[Option]:
     for cards in (5, 4):
         for s in suits:
             long = (longest(s),) if cards == 5 else ()
-            options.append(Option(cheapest(s, now), (hcp(low), length(s, cards), *long)))
+            options.append(Option(cheapest(s, now), (hcp(low, 11), length(s, cards), *long)))
     if not table.right_passed:
         return [*options, Option(PASS, (hcp(0, 8),)), Option(PASS, fallback=True)]
     # Four cards or more only in their suit: three somewhere.

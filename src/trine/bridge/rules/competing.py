@@ -106,7 +106,8 @@ def _own_suit(table: Table) -> list[Option]:
         if level == 1:
             cards = 5
         worth = {1: 8, 2: 12, 3: 15}[level] - min(low // 2, 4)
-        options.append(Option(call, (length(suit, cards), points(max(worth, 6)))))
+        needs = (length(suit, cards), points(max(worth, 6)), honours(suit, 3))
+        options.append(Option(call, needs))
     return options
 
 

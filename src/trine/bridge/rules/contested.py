@@ -37,7 +37,7 @@ def over_our_suit(table: Table) -> list[Option]:
         options += [
             Option(bid(4, opened), (fit, support(opened, GAME - low))),
             Option(bid(4, opened), (length(opened, 5), hcp(0, 9)), meaning="in the way"),
-            Option(bid(3, opened), (fit, support(opened, 10, GAME - 1 - low))),
+            *_limit_raise(table, opened, low),
             Option(bid(3, opened), (length(opened, 4), hcp(3, 8)), meaning="in the way"),
             Option(bid(2, opened), (fit, support(opened, 5, 9))),
         ]
@@ -74,6 +74,15 @@ def over_our_suit(table: Table) -> list[Option]:
     options += games(table)
     options += [o for o in law_raises(table) if level_of(o.call) <= 3]
     return [*options, Option(PASS, (hcp(0, 9),)), Option(PASS, fallback=True)]
+
+
+def _limit_raise(table: Table, opened: int, low: int) -> list[Option]:
+    """Three trumps and 10 points or more: 2NT over a double, a cue-bid over an overcall."""
+    needs = (length(opened, 3), support(opened, 10, GAME - 1 - low))
+    cue = bid(2, NOTRUMP) if table.ours else cheapest(table.strain, table.bid)
+    if table.ours or (table.strain != NOTRUMP and cue < bid(3, opened)):
+        return [Option(cue, needs, 1, "raise", "limit raise or better")]
+    return [Option(bid(3, opened), needs)]
 
 
 def _negative(table: Table, suits: list[int]) -> list[Option]:

@@ -17,6 +17,7 @@ from trine.bridge.rules.language import (
     diamonds,
     hcp,
     hearts,
+    honours,
     length,
     level_of,
     points,
@@ -69,6 +70,10 @@ def games(table: Table) -> list[Option]:
         needs = trump_needs(table, suit)
         if needs is not None and table.bid < bid(4, suit):
             options.append(Option(bid(4, suit), (*needs, support(suit, game, max(most, game)))))
+    for suit in MAJORS:
+        if table.bid < bid(4, suit) and suit not in table.their_suits:
+            seven = (length(suit, 7), honours(suit, 4), points(max(game - 2, 14)))
+            options.append(Option(bid(4, suit), seven))
     if table.bid < bid(3, NOTRUMP) and _agreed(table) is None:
         stops = stoppers(table)
         strength = hcp(game, max(most, game))
@@ -79,6 +84,13 @@ def games(table: Table) -> list[Option]:
         if needs is not None and table.bid < bid(5, suit):
             worth = support(suit, MINOR_GAME - partner.expected)
             options.append(Option(bid(5, suit), (*needs, worth, short(1))))
+    if table.forced or (table.ours and partner.acted):  # strength for game, and no place shown
+        for suit in MAJORS:
+            if table.bid < bid(4, suit) and partner.shortest[suit] + table.mine.shortest[suit] >= 5:
+                needs = (length(suit, 6), points(game + 1))
+                options.append(Option(bid(4, suit), needs))
+        if table.bid < bid(3, NOTRUMP) and _agreed(table) is None:
+            options.append(Option(bid(3, NOTRUMP), (hcp(game + 1, max(most, game + 1)),)))
     return options
 
 

@@ -42,8 +42,10 @@ class Known(NamedTuple):
 
     @property
     def expected(self) -> int:
-        """Points to count on: the lowest, and one of a wide range."""
-        return self.low + (self.high - self.low >= 4)
+        """Points to count on: the lowest, and something of a wide range."""
+        if self.low == 0 and self.acted:  # answered a question: seldom nothing at all
+            return 4
+        return self.low + min(2, (self.high - self.low) // 3)
 
     @property
     def hoped(self) -> int:

@@ -50,10 +50,15 @@ def overcalls(table: Table) -> list[Option]:
     if level in (2, 3):
         needs = (hcp(17 + level - 2, 22), *stops)
         options.append(Option(bid(3, NOTRUMP), needs))
-    if level <= 4:
-        options += _doubles(table, suits, less)
+    if level <= 3:
+        options.append(Option(DOUBLE, (hcp(18),), 1, "takeout", "strong takeout"))
     if level == 1 and not less:
         options += _two_suits(table)
+    for s in suits:
+        if s >= hearts and cheapest(s, table.bid) < bid(2, 0):
+            options += _suit(table, s, less)
+    if level <= 4:
+        options += _doubles(table, suits, less)
     for s in suits:
         options += _suit(table, s, less)
     return [*options, Option(PASS, (hcp(0, 16),)), Option(PASS, fallback=True)]
@@ -67,10 +72,7 @@ def _doubles(table: Table, suits: list[int], less: int) -> list[Option]:
     shape: tuple[Need, ...] = tuple(length(s, 3, 5) for s in suits)
     for_majors = [s for s in suits if s >= hearts]
     shown = tuple(length(s, 0, 2) for s in table.their_suits)
-    options = []
-    if level <= 3:
-        options.append(Option(DOUBLE, (hcp(18),), 1, "takeout", "strong takeout"))
-    options.append(Option(DOUBLE, (hcp(lowest), *shown, *shape), 1, "takeout", "takeout"))
+    options = [Option(DOUBLE, (hcp(lowest), *shown, *shape), 1, "takeout", "takeout")]
     if len(for_majors) == 1 and level <= 3:  # four of the other major, and not more of theirs
         needs = (hcp(lowest + 1), *shown, length(for_majors[0], 4, 4))
         rest = tuple(length(s, 2, 5) for s in suits if s < hearts)
@@ -115,7 +117,7 @@ def _suit(table: Table, s: int, less: int) -> list[Option]:
         ]
     elif at == 3:
         options += [
-            Option(call, (hcp(12 - less, 17), length(s, 6), long)),
+            Option(call, (hcp(12 - less, 17), length(s, 6), long, honours(s, 3))),
             Option(call, (hcp(14 - less, 17), length(s, 5), long, honours(s, 4))),
         ]
     elif at == 4:

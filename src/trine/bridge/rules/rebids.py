@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from trine.bridge.calls import DOUBLE, NUM_BIDS, PASS, bid
 from trine.bridge.rules.competing import competing, reopening
-from trine.bridge.rules.judgement import judgement, last_resorts
+from trine.bridge.rules.judgement import games, judgement, last_resorts
 from trine.bridge.rules.language import (
     BALANCED,
     NOTRUMP,
@@ -42,7 +42,8 @@ def opener_rebids(table: Table) -> list[Option]:
     if answer >= NUM_BIDS:
         return [*competing(table)] if table.theirs else judgement(table)
     if table.theirs:  # the right-hand opponent came in over partner's answer
-        return [*_raises(table, answer), *competing(table)]
+        own = [Option(cheapest(opened, table.bid), (length(opened, 7), points(14)))]
+        return [*games(table), *own, *_raises(table, answer), *competing(table)]
     suit = answer % 5
     if suit == opened or (suit == NOTRUMP and level_of(answer) > 1):
         return judgement(table)
@@ -68,7 +69,8 @@ def _raises(table: Table, answer: int) -> list[Option]:
         else:
             options.insert(0, Option(bid(3, suit), (fit, support(suit, 19)), 1))
         return options
-    options = [Option(bid(3, suit), (fit, support(suit, 0, 14 if suit >= hearts else 40)), 1)]
+    forcing = int(table.partner.passes == 0)
+    options = [Option(bid(3, suit), (fit, support(suit, 0, 14 if suit >= hearts else 40)), forcing)]
     if suit >= hearts:
         options.insert(0, Option(bid(4, suit), (fit, support(suit, 15))))
     return options
@@ -80,6 +82,11 @@ def _after_suit(table: Table, opened: int, suit: int) -> list[Option]:
     raises = _raises(table, table.bid)
     options = raises if suit >= hearts or not cheap else []
     if cheap:  # suits that still fit in at the one level
+        options += [
+            Option(bid(2, s), (length(s, 4), points(19)), 2, "", "jump shift")
+            for s in (hearts, spades)
+            if bid(1, s) > table.bid and s != opened
+        ]
         options += [
             Option(bid(1, s), (length(s, 4), points(0, 18)))
             for s in (hearts, spades)
@@ -105,7 +112,9 @@ def _after_suit(table: Table, opened: int, suit: int) -> list[Option]:
     if cheap and suit >= hearts:
         options += [Option(bid(2, suit), (length(suit, 3), short(1), support(suit, 0, 16)))]
     options += [
-        Option(cheapest(opened, table.bid), (length(opened, 5), points(0, 16))),
+        Option(bid(3, NOTRUMP), (hcp(19 if cheap else 16),)),
+        Option(bid(2, NOTRUMP), (hcp(17),)),
+        Option(cheapest(opened, table.bid), (length(opened, 5), points(0, 17))),
         Option(cheapest(NOTRUMP, table.bid), (hcp(0, 16),)),
     ]
     return options + last_resorts(table)
@@ -114,13 +123,7 @@ def _after_suit(table: Table, opened: int, suit: int) -> list[Option]:
 def _after_notrump(table: Table, opened: int) -> list[Option]:
     """Partner answered 1NT: 6 to 10 and no fit."""
     return [
-        Option(
-            bid(3, NOTRUMP),
-            (
-                BALANCED,
-                hcp(19),
-            ),
-        ),
+        Option(bid(3, NOTRUMP), (BALANCED, hcp(19))),
         Option(bid(2, NOTRUMP), (BALANCED, hcp(17, 18))),
         Option(PASS, (BALANCED, hcp(0, 16))),
         *_second_suits(table, opened, NOTRUMP),

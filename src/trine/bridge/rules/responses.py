@@ -128,15 +128,21 @@ def _to_minor(minor: int, passed: bool) -> list[Option]:
         options.append(Option(bid(2, clubs), (points(11), length(clubs, 4), *no_major), once))
     return [
         *options,
-        Option(bid(3, minor), (support(minor, 13), *raise_needs), 1, meaning="strong raise")
-        if not passed
-        else Option(bid(3, minor), (support(minor, 10), *raise_needs), meaning="limit raise"),
+        *([] if passed else _strong_with_support(minor, raise_needs)),
         Option(bid(3, NOTRUMP), (hcp(13), *no_major)),
         Option(bid(2, NOTRUMP), (hcp(11, 12), *no_major)),
         Option(bid(1, NOTRUMP), (hcp(6, 10), *no_major)),
         Option(PASS, (hcp(0, 5),)),
         Option(PASS, fallback=True),
     ]
+
+
+def _strong_with_support(minor: int, needs: tuple[Need, ...]) -> list[Option]:
+    """No raise shows this: another suit first, on three cards if need be."""
+    strong = (*needs, support(minor, 13))
+    if minor == clubs:
+        return [Option(bid(1, diamonds), (*strong, length(diamonds, 3)), 1)]
+    return [Option(bid(2, clubs), (*strong, length(clubs, 3)), 1)]
 
 
 def jacoby_answers(major: int) -> list[Option]:

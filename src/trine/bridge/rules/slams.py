@@ -8,7 +8,6 @@ from __future__ import annotations
 from trine.bridge.calls import PASS, bid
 from trine.bridge.rules.hand_features import Feature
 from trine.bridge.rules.language import (
-    BALANCED,
     MAJORS,
     NOTRUMP,
     Need,
@@ -19,14 +18,20 @@ from trine.bridge.rules.language import (
     hcp,
     hearts,
     length,
+    points,
     support,
 )
 from trine.bridge.rules.table import Table
 
 __all__ = ["SLAM", "ace_answers", "after_aces", "quantitative_answers", "slam_tries"]
 
-SLAM, GRAND = 33, 37
+SLAM, GRAND = 33, 38
 _SUITS = (*MAJORS, diamonds, clubs)
+
+
+def short_at_least(cards: int) -> Need:
+    """No suit shorter than that."""
+    return Feature.SHORTEST, cards, 13
 
 
 def trump_needs(table: Table, suit: int, total: int = 8) -> tuple[Need, ...] | None:
@@ -40,20 +45,25 @@ def trump_needs(table: Table, suit: int, total: int = 8) -> tuple[Need, ...] | N
 def slam_tries(table: Table) -> list[Option]:
     """With 33 points or more together."""
     partner = table.partner
-    if partner.low < 6 or partner.tag.startswith(("aces", "shown", "preempt")):
+    if partner.low < 6 or partner.tag in ("aces", "final") or partner.tag.startswith("shown"):
         return []
     options: list[Option] = []
-    for suit in _SUITS:
+    ask = table.level >= 2 and table.bid < bid(4, NOTRUMP)
+    for suit in sorted(_SUITS, key=table.shown, reverse=True):
         needs = trump_needs(table, suit, 8 if suit >= hearts else 9)
         if needs is None:
             continue
         worth = support(suit, SLAM - partner.expected)
-        if bid(4, NOTRUMP) > table.bid and table.level >= 2:
-            options.append(Option(bid(4, NOTRUMP), (*needs, worth), 1, f"aces{suit}", "Blackwood"))
+        if ask:
+            options.append(Option(bid(4, NOTRUMP), (*needs, worth), 1, "aces", "Blackwood"))
         elif table.bid < bid(5, NOTRUMP):
-            options.append(Option(bid(6, suit), (*needs, worth)))
-    if partner.stops or partner.tag == "notrump" or not table.forced:
-        options.append(Option(bid(6, NOTRUMP), (hcp(SLAM - partner.low), BALANCED)))
+            options.append(Option(bid(6, suit), (*needs, worth), 0, "final"))
+    if partner.acted and (table.ours or table.bid < bid(4, clubs)):
+        enough = SLAM - partner.low
+        options.append(Option(bid(6, NOTRUMP), (hcp(enough), short_at_least(2)), 0, "final"))
+        if table.ours and bid(2, NOTRUMP) <= table.bid < bid(4, NOTRUMP):
+            needs = (hcp(SLAM - partner.hoped, enough - 1), short_at_least(2))
+            options.append(Option(bid(4, NOTRUMP), needs, 0, "quantitative", "quantitative"))
     return options
 
 
@@ -69,23 +79,29 @@ def ace_answers() -> list[Option]:
 _ACES = ("no ace", "one ace", "two aces", "three aces")
 
 
-def after_aces(table: Table, shown: int, asked: int) -> list[Option]:
+def after_aces(table: Table, shown: int) -> list[Option]:
     """Partner has shown aces: six with three of them together, the cheapest of the suit else."""
-    options = [
-        Option(
-            bid(7, asked), ((Feature.ACES, 4 - shown, 4), support(asked, GRAND - table.partner.low))
-        )
-        if shown
-        else Option(bid(7, asked), ((Feature.ACES, 4, 4), hcp(24))),
-        Option(bid(6, asked), ((Feature.ACES, max(3 - shown, 0), 4),)),
-    ]
-    stop_here = cheapest(asked, table.bid)
-    if stop_here == table.bid + 5:  # the answer is our suit already
-        return [*options, Option(PASS)]
-    return [*options, Option(stop_here if stop_here < bid(6, asked) else bid(6, asked))]
+    options: list[Option] = []
+    for suit in sorted(_SUITS, key=table.shown, reverse=True):
+        needs = trump_needs(table, suit, 8 if suit >= hearts else 9)
+        if needs is None:
+            continue
+        all_aces = (Feature.ACES, 4 - shown, 4 - shown)
+        worth = support(suit, GRAND - table.partner.low)
+        stop_here = table.bid if table.strain == suit else cheapest(suit, table.bid)
+        options += [
+            Option(bid(7, suit), (*needs, all_aces, worth), 0, "final"),
+            Option(bid(6, suit), (*needs, (Feature.ACES, max(3 - shown, 0), 4)), 0, "final"),
+            Option(PASS if stop_here == table.bid else stop_here, needs, 0, "final"),
+        ]
+    return [*options, Option(cheapest(NOTRUMP, table.bid), (), 0, "final", fallback=True)]
 
 
 def quantitative_answers(table: Table) -> list[Option]:
     """Partner raised to 4NT: six with the most."""
-    high = table.mine.high
-    return [Option(bid(6, NOTRUMP), (hcp(high - 1),)), Option(PASS, (hcp(0, high - 2),))]
+    enough = SLAM - table.partner.low
+    return [
+        Option(bid(6, NOTRUMP), (hcp(enough),), 0, "final"),
+        Option(bid(6, NOTRUMP), (hcp(enough - 1), points(enough)), 0, "final"),
+        Option(PASS, (hcp(0, enough - 1),), 0, "final"),
+    ]

@@ -72,7 +72,7 @@ def to_preempt(table: Table) -> list[Option]:
     if suit >= hearts and level < 4:
         options += [
             Option(bid(4, NOTRUMP), (length(suit, 2), support(suit, 21), hcp(19)), 1,
-                   f"aces{suit}", "Blackwood"),
+                   "aces", "Blackwood"),
             Option(bid(4, suit), (length(suit, 3), hcp(14 if level == 2 else 12))),
             Option(bid(4, suit), (length(suit, 2), hcp(16))),
             Option(bid(4, suit), (length(suit, 1), hcp(17), short(1))),

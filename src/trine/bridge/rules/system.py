@@ -89,8 +89,12 @@ def _convention(table: Table) -> list[Option] | None:
         return to_takeout(table)
     if tag == "penalty" and asked == DOUBLE:
         return [Option(PASS)] if table.right_passed else None
-    if not table.ours or not table.right_passed or asked >= NUM_BIDS:
+    if not table.undisturbed or asked >= NUM_BIDS:
         return None
+    if tag == "final" or table.bid >= bid(6, 0):
+        return [Option(PASS)]
+    if tag == "notrump" and asked % 5 == NOTRUMP and mine == "waiting":
+        return to_notrump(table)
     if tag == "stayman":
         return stayman_answers(table)
     if tag.startswith("transfer"):
@@ -105,10 +109,10 @@ def _convention(table: Table) -> list[Option] | None:
         return after_transfer(table, int(mine[-1]))
     if tag == "quantitative":
         return quantitative_answers(table)
-    if tag.startswith("aces"):
+    if tag == "aces":
         return ace_answers()
-    if tag.startswith("shown") and mine.startswith("aces"):
-        return after_aces(table, int(tag[-1]), int(mine[-1]))
+    if tag.startswith("shown") and mine == "aces":
+        return after_aces(table, int(tag[-1]))
     if tag.startswith("jacoby"):
         return jacoby_answers(int(tag[-1]))
     if tag == "waiting":

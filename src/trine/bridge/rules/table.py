@@ -105,6 +105,11 @@ class Table:
         return not self.calls or self.calls[-1] == PASS
 
     @property
+    def undisturbed(self) -> bool:
+        """Whether a question of partner's still stands: passed, or doubled to show the suit."""
+        return self.ours and self.bidder != self.me and self.calls[-1] in (PASS, DOUBLE)
+
+    @property
     def last_chance(self) -> bool:
         """Whether my pass would end the auction."""
         return self.bid >= 0 and self.calls[-2:] == (PASS, PASS)
@@ -117,7 +122,11 @@ class Table:
     @property
     def forced(self) -> bool:
         """Whether a pass would let a forcing call of partner's stand, or miss the agreed game."""
-        if not self.right_passed or self.bid < 0:
+        if self.bid < 0:
+            return False
+        if self.undisturbed and self.partner.forcing and self.partner.tag:
+            return True  # doubled, a conventional bid is no place to play
+        if not self.right_passed:
             return False
         if self.partner.forcing and self.partners_call != PASS:
             return True
