@@ -159,6 +159,20 @@ def test_another_start_and_own_score(recipe, tmp_path):
     assert second.document["self_play"]["updates"] == 1
 
 
+def test_a_critic_of_an_earlier_training(recipe, tmp_path):
+    first = _train(recipe, tmp_path / "first", ["imitation.updates=0", "budget.updates=2"])
+    state = first.run.checkpoints / "state.safetensors"
+    settings = ["imitation.updates=0", "budget.updates=1", "ppo.critic_rate=1e-12"]
+    fresh = _train(recipe, tmp_path / "fresh", settings)
+    taken = _train(recipe, tmp_path / "taken", [*settings, f"critic.start={state}"])
+    critics = [
+        read_arrays(path)["module/critic/value.weight"]
+        for path in (state, *(run.run.checkpoints / "state.safetensors" for run in (taken, fresh)))
+    ]
+    assert np.allclose(critics[0], critics[1], atol=1e-6)
+    assert not np.allclose(critics[0], critics[2], atol=1e-6)
+
+
 def test_the_plan_names_sizes_and_missing_files(recipe):
     facts = plan(load_recipe(recipe), recipe.parent)
     assert facts["inputs"] == 480 and facts["tables_per_update"] == 48

@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import nn
 
-from trine.bridge.training_state import load_state, save_state
+from trine.bridge.training_state import load_module, load_state, save_state
 from trine.core.errors import DataError
 
 
@@ -39,3 +39,15 @@ def test_the_state_of_another_network_is_refused(tmp_path):
     other, its_optimiser = _made(1, width=5)
     with pytest.raises(DataError, match="does not fit"):
         load_state(tmp_path / "s.safetensors", {"m": other}, {"o": its_optimiser})
+
+
+def test_one_module_of_an_earlier_training(tmp_path):
+    module, optimiser = _made(1)
+    path = tmp_path / "s.safetensors"
+    save_state(path, {"critic": module}, {"o": optimiser}, {})
+    again, _ = _made(2)
+    load_module(path, "critic", again)
+    assert torch.equal(module.weight, again.weight)
+    for name, width in (("critic", 5), ("policy", 4)):
+        with pytest.raises(DataError, match=f"no {name} that fits this recipe"):
+            load_module(path, name, _made(1, width)[0])

@@ -58,11 +58,14 @@ class CriticConfig(Config):
         contract on the deal (spec 6.8); if not, it is the value head of the policy network.
       layers: hidden layers of the privileged critic.
       width: of its hidden layers.
+      start: a `state.safetensors` of an earlier training whose critic is taken over; empty: drawn
+        anew (then give it some updates alone, `ppo.critic_warmup`).
     """
 
     privileged: bool = True
     layers: int = Field(default=3, ge=1, le=32)
     width: int = Field(default=384, ge=8, le=8192)
+    start: str = ""
 
 
 class ImitationConfig(Config):

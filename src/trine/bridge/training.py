@@ -47,7 +47,7 @@ from trine.bridge.rewards import imps_of
 from trine.bridge.search import make_strategy
 from trine.bridge.self_play import Batch, Deals, play_batch
 from trine.bridge.training_deals import DealSource, load_deals
-from trine.bridge.training_state import load_state, save_state
+from trine.bridge.training_state import load_module, load_state, save_state
 from trine.core.artifacts import read_json, write_json, write_text
 from trine.core.config import to_plain
 from trine.core.errors import ConfigError, UsageError
@@ -233,6 +233,8 @@ class _Training:
             critic = PrivilegedCritic(
                 self.codec.size + EXTRA_INPUTS, recipe.critic.layers, recipe.critic.width
             ).reset(torch.Generator().manual_seed(seeds.integer("critic")))
+            if recipe.critic.start:
+                load_module(resolve_path(recipe.critic.start, self.base), "critic", critic)
             critic.to(device)
         start = copy_of(network)
         averaged = copy_of(network)
@@ -390,7 +392,8 @@ def plan(recipe: Recipe, base: Path) -> dict[str, Any]:
     make_strategy(recipe.search)
     network = PolicyNetwork(recipe.network, codec.size)
     critic = PrivilegedCritic(codec.size + EXTRA_INPUTS, recipe.critic.layers, recipe.critic.width)
-    texts = [*recipe.imitation.auctions, *recipe.deals.files, *filter(None, [recipe.start])]
+    starts = filter(None, [recipe.start, recipe.critic.start])
+    texts = [*recipe.imitation.auctions, *recipe.deals.files, *starts]
     return {
         "files": [str(resolve_deals(text, base)) for text in texts],
         "device": str(_device(recipe.device)),

@@ -13,7 +13,7 @@ from torch import nn
 from trine.core.artifacts import read_arrays, read_metadata, write_arrays
 from trine.core.errors import DataError
 
-__all__ = ["load_state", "save_state"]
+__all__ = ["load_module", "load_state", "save_state"]
 
 
 def save_state(
@@ -67,6 +67,23 @@ def load_state(
         raise DataError(
             f"{path} does not fit this training ({error})",
             hint="delete the run directory and start again",
+        ) from error
+
+
+def load_module(path: Path, name: str, module: nn.Module) -> None:
+    """Reads the weights of one module out of a file of `save_state`.
+
+    Raises:
+      DataError: broken, without such a module, or of another shape.
+    """
+    arrays = {key: torch.from_numpy(array) for key, array in read_arrays(path).items()}
+    try:
+        module.load_state_dict(_below(arrays, f"module/{name}/"))
+    except RuntimeError as error:
+        reason = " ".join(str(error).split())
+        raise DataError(
+            f"{path}: no {name} that fits this recipe ({reason[:200]})",
+            accepted="checkpoints/state.safetensors of a training with the same sizes",
         ) from error
 
 
