@@ -22,6 +22,8 @@ Symbols: `N` deals, `T` calls. Cards, seats and calls as everywhere in the room.
 
 from __future__ import annotations
 
+import math
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
@@ -99,6 +101,7 @@ def sample_deals(
     hand: NDArray[np.bool_] | None = None,
     count: int = 512,
     seed: int = 0,
+    deadline: float = math.inf,
 ) -> ConsistentDeals:
     """Deals that fit a whole auction.
 
@@ -111,10 +114,12 @@ def sample_deals(
       hand: `[52]` the known cards.
       count: deals wanted; there are more as long as nothing had to be resampled.
       seed: of the draws.
+      deadline: of `time.monotonic()`, from which on resampled deals are no longer moved.
     """
     *_, last = read_auction(
-        bot, calls, dealer, vulnerability, seat=seat, hand=hand, count=count, seed=seed
-    )
+        bot, calls, dealer, vulnerability,
+        seat=seat, hand=hand, count=count, seed=seed, deadline=deadline,
+    )  # fmt: skip
     return last
 
 
@@ -128,6 +133,7 @@ def read_auction(
     hand: NDArray[np.bool_] | None = None,
     count: int = 512,
     seed: int = 0,
+    deadline: float = math.inf,
 ) -> Iterator[ConsistentDeals]:
     """The same before the first call and after each, `T + 1` results.
 
@@ -160,7 +166,8 @@ def read_auction(
             moves = [steps for least, steps in _MOVES if effective >= least * count][-1]
             particles.resample(count)
             for _ in range(moves):
-                particles.move(table, place)
+                if time.monotonic() < deadline:
+                    particles.move(table, place)
         yield particles.result(ignored, shares)
 
 
@@ -214,7 +221,7 @@ class _Particles:
         hidden = tuple(other for other in range(len(SEATS)) if hand is None or other != seat)
         owner = np.full((count, 52), 255, np.uint8)
         cards = np.arange(52) if hand is None else np.flatnonzero(~hand)
-        if hand is not None:
+        if hand is not None and seat is not None:
             owner[:, hand] = seat
         ordered = np.repeat(np.array(hidden, np.uint8), 13)
         owner[:, cards] = generator.permuted(np.tile(ordered, (count, 1)), axis=1)

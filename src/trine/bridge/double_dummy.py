@@ -14,7 +14,7 @@ import numpy as np
 
 from trine.core.extras import require
 
-__all__ = ["BATCH", "solve_tables"]
+__all__ = ["BATCH", "solve_contract", "solve_tables"]
 
 BATCH = 40
 """Deals in a call of DDS: its limit when all five strains are asked for."""
@@ -41,6 +41,26 @@ def solve_tables(owner: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     for start in range(0, len(owner), BATCH):
         tables[start : start + BATCH] = _solve_batch(owner[start : start + BATCH])
     return tables
+
+
+def solve_contract(owner: np.ndarray[Any, Any], strain: int, declarer: int) -> int:
+    """Double-dummy tricks of one declarer in one strain: about a ninth of a whole table's work.
+
+    Args:
+      owner: seat of each card, `[52]`; 13 cards a seat.
+      strain: C D H S NT = 0..4.
+      declarer: seat.
+
+    Raises:
+      MissingExtra: endplay is not installed.
+    """
+    dds = _solver()
+    deal, result = dds.deal(), dds.futureTricks()
+    deal.trump, deal.first = _STRAINS[strain], (declarer + 1) % 4
+    np.ctypeslib.as_array(deal.remainCards)[:] = _holdings(owner[None])[0]
+    most_tricks, one_card, any_mode, thread = -1, 1, 0, 0
+    dds.SolveBoard(deal, most_tricks, one_card, any_mode, result, thread)
+    return 13 - int(result.score[0])  # the score is the defenders'
 
 
 def _solve_batch(owner: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
