@@ -61,7 +61,7 @@ def to_takeout(table: Table) -> list[Option]:
     for s in own:  # partner has bid before: its suit with three
         options += [o for o in games(table) if o.call % 5 == s]
         options.append(Option(cheapest(s, now), (length(s, max(table.fit(s), 2)),)))
-    game, jump = 12 - min(extra, 3) - (table.level >= 2), 9 - min(extra, 2)
+    game, jump = 12 - min(extra, 3), 9 - min(extra, 2)
     for s in suits:
         if s >= hearts and bid(4, s) > now:
             options.append(Option(bid(4, s), (support(s, game), length(s, 5))))

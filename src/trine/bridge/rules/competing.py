@@ -55,7 +55,8 @@ def penalty_doubles(table: Table) -> list[Option]:
     low, strain, level = table.partner.low, table.strain, table.level
     if strain == NOTRUMP:
         return [Option(DOUBLE, (hcp(_TO_DOUBLE_NOTRUMP[level] - low),), meaning="penalty")]
-    enough = _TO_DOUBLE[level] - low
+    # With many trumps of our own, there are fewer tricks for us in them on defence.
+    enough = _TO_DOUBLE[level] - low + 2 * any(table.shown(s) >= 9 for s in range(4))
     options = [
         Option(DOUBLE, (hcp(max(enough, 8)), length(strain, 2)), 0, "penalty", "penalty"),
         Option(DOUBLE, (hcp(max(enough + 2, 10)),), 0, "penalty", "penalty"),

@@ -103,7 +103,8 @@ def _corrections(table: Table) -> list[Option]:
         for s in MAJORS if table.partner.shortest[s] >= 4
     ]  # fmt: skip
     own = [s for s in MAJORS if table.partner.shortest[s] >= 2]
-    return options + [Option(bid(4, s), (length(s, 6), short(1))) for s in own]
+    options += [Option(bid(4, s), (length(s, 6), short(1))) for s in own]
+    return options + [Option(bid(4, s), (length(s, 7),)) for s in MAJORS]
 
 
 def invitations(table: Table) -> list[Option]:
@@ -138,7 +139,7 @@ def improvements(table: Table) -> list[Option]:
             continue
         shown = partner.shortest[suit]
         here = partner.shortest[now] if now != NOTRUMP else 0
-        if shown >= 4 and now != NOTRUMP and here >= 3:  # preference
+        if shown >= 3 and now != NOTRUMP and here >= 3:  # preference
             gap = here - shown + (suit < hearts)
             options += [
                 Option(

@@ -36,7 +36,7 @@ def unbid(table: Table) -> list[int]:
 def overcalls(table: Table) -> list[Option]:
     """Neither partner nor I have done more than pass."""
     level, strain = table.level, table.strain
-    less = 3 if table.last_chance else 0
+    less = _lighter(table)
     suits = unbid(table)
     if strain == NOTRUMP:
         return _over_notrump(table, suits)
@@ -62,6 +62,14 @@ def overcalls(table: Table) -> list[Option]:
     for s in suits:
         options += _suit(table, s, less)
     return [*options, Option(PASS, (hcp(0, 16),)), Option(PASS, fallback=True)]
+
+
+def _lighter(table: Table) -> int:
+    """Points that the balancing seat bids on: less when they may still be strong and misfitting."""
+    if not table.last_chance:
+        return 0
+    fit = table.right.shortest[table.strain % 4] >= 3 and table.left.shortest[table.strain % 4] >= 3
+    return 3 if table.level == 1 else 2 if fit or table.right.acted + table.left.acted == 1 else 1
 
 
 def _doubles(table: Table, suits: list[int], less: int) -> list[Option]:

@@ -53,7 +53,9 @@ def slam_tries(table: Table) -> list[Option]:
         needs = trump_needs(table, suit, 8 if suit >= hearts else 9)
         if needs is None:
             continue
+        # Shortness alone does not make twelve tricks.
         worth = support(suit, SLAM - partner.expected)
+        needs = (*needs, hcp(27 - partner.low))
         if ask:
             options.append(Option(bid(4, NOTRUMP), (*needs, worth), 1, "aces", "Blackwood"))
         elif table.bid < bid(5, NOTRUMP):

@@ -89,6 +89,8 @@ def _convention(table: Table) -> list[Option] | None:
         return to_takeout(table)
     if tag == "penalty" and asked == DOUBLE:
         return [Option(PASS)] if table.right_passed else None
+    if mine == "final" and table.ours:
+        return [Option(PASS)]
     if not table.undisturbed or asked >= NUM_BIDS:
         return None
     if tag == "final" or table.bid >= bid(6, 0):
