@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from tests.bridge.boards import DEAL
@@ -16,6 +18,7 @@ from trine.bridge.auction import Auction
 from trine.bridge.auction_report import (
     bid_boards,
     choose_boards,
+    explain_by_sampling,
     finished_boards,
     judge,
     read_boards,
@@ -25,8 +28,9 @@ from trine.bridge.board_text import auction_text, board_text, hands_text, outcom
 from trine.bridge.bots.base import Observations
 from trine.bridge.bots.passing import PassBot
 from trine.bridge.bots.random_bot import RandomBot
-from trine.bridge.calls import PASS, parse_auction
+from trine.bridge.calls import PASS, parse_auction, parse_call
 from trine.bridge.cards import Vulnerability, parse_deal
+from trine.bridge.explain import high_card_points
 from trine.bridge.records import read_records, viewer_url, write_records
 from trine.core.errors import DataError, UsageError
 
@@ -53,7 +57,7 @@ class Explaining(Scripted):
 
     def explain(self, observations: Observations) -> list[str]:
         calls, held = self.calls(observations), observations.hands.sum(1)
-        return [f"{n} cards" if call < PASS else "" for call, n in zip(calls, held, strict=True)]
+        return [f"{n} cards" if call != 0 else "" for call, n in zip(calls, held, strict=True)]
 
 
 PBN = f"""[Board "3"]
@@ -110,7 +114,32 @@ def test_bots_bid_in_their_own_seats_and_their_explanations_are_alerts():
     assert made.names == ("scripted", "pass", "scripted", "pass")
     (both,) = bid_boards([board()], (Explaining("1C P 1H"), Explaining("1C P 1H")))
     assert both.calls == parse_auction("1C P 1H P P P")
-    assert both.explanations == {0: "13 cards", 2: "13 cards"}
+    assert both.explanations == {2: "13 cards"}  # of the opening there is nothing to say
+
+
+def test_meanings_are_sampled_where_a_bot_does_not_give_them():
+    class Opener:
+        """Opens 1NT with 15 points and more, whatever the hand, and passes otherwise."""
+
+        name = "opener"
+
+        def calls(self, observations: Observations) -> np.ndarray:
+            strong = high_card_points(observations.hands) >= 15
+            return np.where(strong & (observations.public.bid < 0), parse_call("1NT"), PASS)
+
+    south = "N:T743.T8632.74.42 92.Q954.Q862.KT6 AK65.AKJ.AK5.Q83 QJ8.7.JT93.AJ975"
+    silent = (Opener(), Opener())
+    (made,) = bid_boards([board(deal=parse_deal(south))], silent)
+    assert made.calls == parse_auction("P P P 1NT P P P") and not made.explanations
+    told = explain_by_sampling(made, silent, count=128)
+    assert told.calls == made.calls
+    assert list(told.explanations) == [3]
+    low, high = re.match(r"(\d+)-(\d+) HCP", told.explanations[3]).groups()  # type: ignore
+    assert low == "15" and int(high) <= 25
+    # A bot that explains its calls is taken at its word.
+    talking = (Explaining("P P P 1NT"), PassBot())
+    (made,) = bid_boards([board(dealer=1)], talking)
+    assert explain_by_sampling(made, talking, count=64) == made
 
 
 def test_boards_together_are_the_boards_one_by_one():
@@ -261,14 +290,15 @@ def test_a_url_and_a_random_board_are_solved(trine: Command):
         (("boards.pbn", "--bot", "pass", "--board", "8"), 3, "boards.pbn: board 8 (line"),
         (("boards.pbn", "--bot", "pass", "--out", "a.txt"), 2, "cannot tell the notation of a.txt"),
         (("boards.pbn", "--bot", "pass", "--as-bid"), 2, "both --as-bid and a bot"),
+        (("boards.pbn", "--explain", "--as-bid"), 2, "both --as-bid and --explain"),
         (("cut.pbn", "--bot", "pass"), 3, "cut.pbn: game 1 (line 1)"),
         (("hands.lin", "--bot", "pass"), 3, "the hands of N and E are missing"),
         (("random:", "--bot", "pass"), 2, "source 'random:'; accepted: random:SEED"),
         (("picture.png", "--bot", "pass"), 3, "picture.png is not a text file"),
         (("https://example.org/?lin=", "--bot", "pass"), 3, "no deal in 'https://example.org"),
     ],
-    ids=["file", "bot", "board", "broken board", "suffix", "both", "cut", "hands", "seed",
-         "picture", "url"],
+    ids=["file", "bot", "board", "broken board", "suffix", "both", "explain", "cut", "hands",
+         "seed", "picture", "url"],
 )  # fmt: skip
 def test_mistakes_are_one_line(
     trine: Command, file: Path, tmp_path: Path, arguments: tuple[str, ...], code: int, message: str

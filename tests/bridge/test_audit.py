@@ -237,6 +237,6 @@ def test_a_deals_file_cut_short_is_told_and_the_rest_used(trine: Command, tmp_pa
     assert done.returncode == 3
     assert "cut.deals is damaged: none of its" in done.stderr
     write_deals(path.with_name("few.deals"), pack_deals(deals.owner, deals.tricks))
-    few = trine("bridge", "audit", "pass", "--deals", "few.deals")
+    few = trine("bridge", "audit", "pass", "--deals", "few.deals", "--boards", "2000")
     assert few.returncode == 2
     assert "2,000 boards of 100 deals; accepted: 1 to 100" in few.stderr

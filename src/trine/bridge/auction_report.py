@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
+from numpy.typing import NDArray
 
 from trine.bridge.board_record import BoardRecord, Records, board_number
 from trine.bridge.bots.base import Bot, Observations
-from trine.bridge.calls import format_call
+from trine.bridge.calls import NUM_CALLS, PASS, format_call
 from trine.bridge.cards import SEATS, Deal, board_dealer, board_vulnerability, format_deal
 from trine.bridge.deals import SolvedDeals, random_owner
+from trine.bridge.importers import UNSOLVED
 from trine.bridge.match import Boards, bid_out, boards_of
+from trine.bridge.match_deals import solve_missing
 from trine.bridge.par import Par, find_par
 from trine.bridge.records import read_records, viewer_url
 from trine.bridge.scoring import imps, score
 from trine.core.errors import DataError, UsageError
+from trine.core.executors import Executor
+from trine.core.progress import Progress
 from trine.core.seeding import Seeds
 
 __all__ = [
@@ -85,6 +90,32 @@ class JudgedBoard:
             "double_dummy": board.tricks,
             "url": viewer_url(board),
         }
+
+
+def solve_boards(
+    boards: Sequence[BoardRecord],
+    *,
+    executor: Executor,
+    progress: Progress,
+    say: Callable[[str], object] = lambda _: None,
+) -> list[BoardRecord]:
+    """The boards with their double-dummy tables; those that are missing are solved.
+
+    Args:
+      boards: any.
+      executor: where they are solved.
+      progress: told how far the solver is.
+      say: told the same in words from time to time.
+    """
+    tables = [board.tricks or (UNSOLVED,) * 20 for board in boards]
+    owner = np.stack([board.deal.owner for board in boards])
+    solved = solve_missing(
+        owner, np.array(tables, dtype=np.uint8), executor=executor, progress=progress, say=say
+    )
+    return [
+        replace(board, tricks=tuple(int(number) for number in row))
+        for board, row in zip(boards, solved, strict=True)
+    ]
 
 
 def read_boards(source: str) -> Records:
@@ -212,14 +243,66 @@ def _lockstep(boards: Sequence[BoardRecord]) -> Boards:
     )
 
 
+def explain_by_sampling(
+    board: BoardRecord, sides: tuple[Bot, Bot], *, seed: int = 0, count: int = 512
+) -> BoardRecord:
+    """The board with what its calls show, sampled, where the bot does not say it by itself.
+
+    Args:
+      board: as the bots bid it.
+      sides: North-South and East-West.
+      seed: of the hands.
+      count: of hands.
+    """
+    from trine.bridge.explain import explain_auction
+
+    silent = [not isinstance(bot, ExplainingBot) for bot in sides]
+    if not any(silent):
+        return board
+    meanings = explain_auction(
+        _BothSides(sides), board.calls, board.dealer, int(board.vulnerability), seed, count
+    )
+    told = dict(board.explanations)
+    for place, meaning in enumerate(meanings):
+        if board.calls[place] != PASS and silent[(board.dealer + place) % 2] and meaning.known:
+            told[place] = meaning.text
+    return replace(board, explanations=dict(sorted(told.items())))
+
+
+class _BothSides:
+    """Two bots as one, each in its own seats."""
+
+    name = "both sides"
+
+    def __init__(self, sides: tuple[Bot, Bot]) -> None:
+        self.sides = sides
+
+    def calls(self, observations: Observations) -> NDArray[np.int64]:
+        return self.probabilities(observations).argmax(1)
+
+    def probabilities(self, observations: Observations) -> NDArray[np.float64]:
+        from trine.bridge.consistent_deals import call_probabilities
+
+        found = np.zeros((len(observations), NUM_CALLS))
+        for side, bot in enumerate(self.sides):
+            rows = np.flatnonzero(observations.seat % 2 == side)
+            if len(rows):
+                found[rows] = call_probabilities(bot, observations.take(rows))
+        return found
+
+
 def _explanations(
     board: BoardRecord, calls: tuple[int, ...], sides: tuple[Bot, Bot]
 ) -> dict[int, str]:
+    """What bots say of their calls; of passes there would be much to read and little to learn."""
     told: dict[int, str] = {}
     for side, bot in enumerate(sides):
         if not isinstance(bot, ExplainingBot):
             continue
-        places = [p for p in range(len(calls)) if (board.dealer + p) % 2 == side]
+        places = [
+            place for place, call in enumerate(calls)
+            if (board.dealer + place) % 2 == side and call != PASS
+        ]  # fmt: skip
         told |= dict(zip(places, bot.explain(_positions(board, calls, places)), strict=True))
     return {place: told[place] for place in sorted(told) if told[place]}
 

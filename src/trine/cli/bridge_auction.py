@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
 __all__ = ["register"]
 
-_USUAL = ("trine", "rules")
-"""Who bids if nobody is named: the first of these that there is."""
+_FEW = 16
+"""Missing double-dummy tables that are solved in seconds."""
 
 
 def register(app: typer.Typer) -> None:
@@ -29,7 +29,8 @@ def register(app: typer.Typer) -> None:
 def auction(
     source: Annotated[str, typer.Argument(help="A PBN or LIN file, a viewer URL, or random:SEED.")],
     bot: Annotated[
-        str | None, typer.Option(help="Who bids: a name, jps2020:WEIGHTS, or a network.")
+        str | None,
+        typer.Option(help="Who bids: a name, jps2020:WEIGHTS, or a network.  [default: trine]"),
     ] = None,
     opponents: Annotated[
         str | None, typer.Option(help="Who bids East-West.  [default: the same]")
@@ -37,6 +38,9 @@ def auction(
     board: Annotated[str | None, typer.Option(help="Only the board of this number.")] = None,
     as_bid: Annotated[
         bool, typer.Option("--as-bid", help="The auctions that the file tells, instead of a bot's.")
+    ] = False,
+    explain: Annotated[
+        bool, typer.Option("--explain", help="Say what the calls show, from sampled hands.")
     ] = False,
     out: Annotated[
         Path | None, typer.Option(help="Write the boards here, as .pbn or .lin.")
@@ -54,8 +58,9 @@ def auction(
     from trine.bridge.auction_report import choose_boards, read_boards
     from trine.bridge.records import check_suffix, write_records
 
-    if as_bid and (bot or opponents):
-        raise UsageError("both --as-bid and a bot", accepted="one of them")
+    if as_bid and (bot or opponents or explain):
+        other = "--explain" if explain else "a bot"
+        raise UsageError(f"both --as-bid and {other}", accepted="one of them")
     if out is not None:
         check_suffix(out)
     sides = None if as_bid else _sides(bot, opponents)
@@ -64,7 +69,7 @@ def auction(
     problems = list(records.problems) if board is None else []
     for problem in problems:
         say(f"left out: {problem}")
-    judged = _as_bid(chosen, problems) if sides is None else _bid(chosen, sides)
+    judged = _as_bid(chosen, problems) if sides is None else _bid(chosen, sides, explain)
     if out is not None:
         write_records(out, [each.board for each in judged])
         say(f"boards: {out}")
@@ -86,22 +91,37 @@ def _show(judged: list[JudgedBoard], problems: list[str], as_json: bool) -> None
 
 
 def _sides(bot: str | None, opponents: str | None) -> tuple[Bot, Bot]:
-    from trine.bridge.bots.registry import BOTS, make_bot
-    from trine.core.errors import UsageError
+    from trine.bridge.bots.registry import make_bot
 
-    name = bot or next((usual for usual in _USUAL if usual in BOTS), None)
-    if name is None:
-        raise UsageError("no bot", accepted=", ".join(BOTS), hint="name one: --bot NAME")
-    first = make_bot(name)
+    first = _usual_bot() if bot is None else make_bot(bot)
     return first, first if opponents is None else make_bot(opponents)
 
 
-def _bid(boards: tuple[BoardRecord, ...], sides: tuple[Bot, Bot]) -> list[JudgedBoard]:
-    from trine.bridge.auction_report import bid_boards, judge
+def _usual_bot() -> Bot:
+    from trine.bridge.bots.registry import make_bot
+    from trine.core.errors import DataError
+
+    try:
+        return make_bot("trine")
+    except DataError:  # a copy of the package without its network
+        say("there is no network in this installation: the bot `rules` bids")
+        return make_bot("rules")
+
+
+def _bid(
+    boards: tuple[BoardRecord, ...], sides: tuple[Bot, Bot], explain: bool
+) -> list[JudgedBoard]:
+    from trine.bridge.auction_report import bid_boards, explain_by_sampling, judge
 
     # The two rooms of a match hold the same board: it is bid once.
     once = {(each.deal, each.dealer, each.vulnerability, each.board): each for each in boards}
-    return [judge(each) for each in bid_boards(_solved(list(once.values())), sides)]
+    made = bid_boards(_solved(list(once.values())), sides)
+    if explain:
+        with make_progress().task("explaining", len(made)) as task:
+            for row, each in enumerate(made):
+                made[row] = explain_by_sampling(each, sides)
+                task.advance()
+    return [judge(each) for each in made]
 
 
 def _as_bid(boards: tuple[BoardRecord, ...], problems: list[str]) -> list[JudgedBoard]:
@@ -115,15 +135,11 @@ def _as_bid(boards: tuple[BoardRecord, ...], problems: list[str]) -> list[Judged
 
 
 def _solved(boards: list[BoardRecord]) -> list[BoardRecord]:
-    """The boards with their double-dummy tables."""
-    from dataclasses import replace
+    """With their double-dummy tables; a few are not worth the start of processes."""
+    from trine.bridge.auction_report import solve_boards
+    from trine.core.executors import SerialExecutor, make_executor
 
-    from trine.bridge.double_dummy import solve_tables
-
-    missing = [row for row, each in enumerate(boards) if each.tricks is None]
-    with make_progress().task("solving", len(missing)) as task:
-        for row in missing:
-            (table,) = solve_tables(boards[row].deal.owner[None])
-            boards[row] = replace(boards[row], tricks=tuple(int(number) for number in table))
-            task.advance()
-    return boards
+    missing = sum(each.tricks is None for each in boards)
+    executor = SerialExecutor() if missing <= _FEW else make_executor(0)
+    told = say if missing > _FEW else lambda _: None
+    return solve_boards(boards, executor=executor, progress=make_progress(), say=told)

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from trine.cli.output import emit, say
+from trine.cli.output import emit, make_progress, say
 from trine.cli.runs import JsonOption
 
 if TYPE_CHECKING:
     from trine.core.tables import Table
 
 __all__ = ["register"]
+
+_BOARDS = 2000
 
 
 def register(app: typer.Typer) -> None:
@@ -22,10 +25,14 @@ def register(app: typer.Typer) -> None:
 
 
 def audit(
-    bot: Annotated[str, typer.Argument(help="pass, random, jps2020:WEIGHTS, or a network.")],
-    boards: Annotated[int, typer.Option(min=1, help="How many.")] = 2000,
+    bot: Annotated[str, typer.Argument(help="A name, jps2020:WEIGHTS, or a network.")],
+    boards: Annotated[
+        int | None,
+        typer.Option(min=1, help="How many.  [default: 2000, or as many as there are deals]"),
+    ] = None,
     deals: Annotated[
-        str, typer.Option(help="Solved deals: a deals file or a sample.")
+        str,
+        typer.Option(help="A deals file, npz, sample, evaluation set, PBN, LIN; solved if needed."),
     ] = "sample:random-10k",
     opponents: Annotated[
         str | None, typer.Option(help="Who sits against it.  [default: itself]")
@@ -49,20 +56,31 @@ def audit(
     require("bridge", "trine bridge audit")
     from trine.bridge.audit.report import audit_bot, difference
     from trine.bridge.bots.registry import make_bot
-    from trine.bridge.deals import read_solved_deals
-    from trine.bridge.match import boards_of
+    from trine.bridge.match_deals import match_boards, read_match_deals
     from trine.bridge.records import check_suffix, write_records
+    from trine.core.executors import make_executor
 
     if examples is not None:
         check_suffix(examples)
     bots = [make_bot(name) for name in (bot, *([against] if against else []))]
     others = make_bot(opponents) if opponents else None
-    drawn = boards_of(read_solved_deals(deals), boards, seed)
+    source = read_match_deals(deals)
+    for problem in source.problems:
+        say(f"left out: {problem}")
+    drawn = match_boards(
+        source,
+        min(_BOARDS, len(source)) if boards is None else boards,
+        seed,
+        executor=make_executor(0),
+        progress=make_progress(),
+        say=say,
+        say_every=float("inf") if sys.stderr.isatty() else 60.0,
+    )
     found = [audit_bot(each, drawn, others) for each in bots]
     if examples is not None:
         write_records(examples, found[0].worst(worst))
         say(f"worst boards: {examples}")
-    document = found[0].document() | {"deals_from": deals, "seed": seed}
+    document = found[0].document() | {"deals_from": source.name, "seed": seed}
     if against:
         document["against"] = found[1].document()
         document["difference"] = difference(found[0], found[1])
