@@ -50,7 +50,7 @@ def _to_major(major: int, passed: bool) -> list[Option]:
     options += [
         Option(bid(4, major), (length(major, 3), support(major, 13)), meaning="to play"),
         Option(bid(3, major), (length(major, 3), support(major, 10, 12)), meaning="limit raise"),
-        Option(bid(2, major), (length(major, 3), support(major, 5, 9)), meaning="raise"),
+        Option(bid(2, major), (length(major, 3), support(major, 6, 9)), meaning="raise"),
     ]
     if major == hearts:
         options.append(Option(bid(1, spades), (points(6), length(spades, 4)), 1 - passed))
