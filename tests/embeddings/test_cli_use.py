@@ -139,6 +139,19 @@ def test_a_paid_endpoint_is_not_called_unasked(
     assert "texts to fetch, about" in err
     assert "give --yes" in err
     assert "sk-secret" not in err
+    asked: list[str] = []
+
+    def refuse(question: str) -> None:
+        asked.append(question)
+        raise UsageError("no")
+
+    monkeypatch.setattr("trine.cli.embeddings._ask", refuse)
+    code, _, err = call(
+        "compare", "tiny", "--suite", "suite.toml", "--draws", "2", "--cache", "kept.sqlite",
+        "--api", "https://me:pa55@example.invalid/v1", "--api-model", "m",
+    )  # fmt: skip
+    assert (code, asked) == (2, ["call https://example.invalid/v1 now?"])
+    assert "pa55" not in err
 
 
 def row(model: str, task: str, metric: str, score: float, language: str = "en") -> ScoreRow:

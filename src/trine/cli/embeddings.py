@@ -219,7 +219,7 @@ def compare(
         estimate = endpoint.estimate(api_texts(tasks, max_rows=max_rows, draws=draws))
         say(f"{api_model}: {estimate}")
         if estimate.texts and not endpoint.is_local and not yes:
-            _ask(f"call {api} now?")
+            _ask(f"call {endpoint.shown} now?")
     rows = run_compare(
         models, tasks, widths=widths, max_rows=max_rows, draws=draws, progress=make_progress()
     )

@@ -1,8 +1,9 @@
 """Vectors of any OpenAI-compatible embeddings endpoint, with every answer kept.
 
 Answers are stored in one SQLite file as they come, keyed by endpoint, model and text, so that a
-failure loses nothing and nothing is paid for twice. The key is read from the environment by the
-`openai` package and is neither printed nor stored; that package also retries with growing pauses.
+failure loses nothing and nothing is paid for twice. The key is read from the environment and is
+neither printed nor stored, nor is a password in the address. The `openai` package retries with
+growing pauses.
 """
 
 from __future__ import annotations
@@ -84,14 +85,16 @@ class ApiModel:
         retries: int = 5,
     ) -> None:
         require("api", "an embeddings endpoint")
-        address = urlsplit(base_url)
-        if address.scheme not in ("http", "https") or not address.hostname:
-            raise UsageError(f"endpoint {base_url!r}", accepted="http(s)://HOST/v1")
-        self.is_local = address.hostname in ("localhost", "127.0.0.1", "::1")
+        self.shown = _without_secrets(base_url)
+        host = _host(base_url)
+        if not host:
+            raise UsageError(f"endpoint {self.shown!r}", accepted="http(s)://HOST/v1")
+        self.is_local = host in ("localhost", "127.0.0.1", "::1")
         if not os.environ.get(KEY) and not self.is_local:
-            raise UsageError(f"no key for {address.hostname}", hint=f"set {KEY} in the environment")
+            raise UsageError(f"no key for {host}", hint=f"set {KEY} in the environment")
         self.base_url, self.model, self.batch = base_url.rstrip("/"), model, batch
         self._timeout, self._retries = timeout, retries
+        self._width = 0
         make_directory(cache.parent)
         self._cache = cache
         try:
@@ -135,12 +138,14 @@ class ApiModel:
         """`[n, width]` vectors; what is not kept is fetched and kept batch by batch.
 
         Raises:
-          DataError: if the endpoint fails for good or answers something else; what was fetched
-            before is kept.
+          DataError: if the endpoint fails for good, answers something else, or changes the width of
+            its vectors; what was fetched before is kept.
         """
         import openai
 
         missing = self.missing(texts)
+        # Before anything is fetched: what a changed endpoint sends must not join what is kept.
+        kept = self._kept(texts)
         client = openai.OpenAI(
             base_url=self.base_url,
             api_key=os.environ.get(KEY) or "none",
@@ -150,17 +155,36 @@ class ApiModel:
         with client:
             for start in range(0, len(missing), self.batch):
                 batch = missing[start : start + self.batch]
-                self._keep(batch, self._fetch(client, batch))
+                vectors = self._fetch(client, batch)
+                self._same_width(vectors)
+                self._keep(batch, vectors)
+                kept.update(zip(batch, vectors, strict=True))
                 if advance is not None:
                     advance(len(batch))
-        keys = [self._key(text) for text in texts]
+        return np.stack([kept[text] for text in texts]) if texts else np.zeros((0, 0), np.float32)
+
+    def _kept(self, texts: Iterable[str]) -> dict[str, np.ndarray]:
+        found: dict[str, np.ndarray] = {}
         with closing(self._open()) as store:
-            kept = {
-                key: np.frombuffer(vector, dtype="<f4")
-                for key in dict.fromkeys(keys)
-                for (vector,) in store.execute("select vector from vectors where key = ?", (key,))
-            }
-        return np.stack([kept[key] for key in keys]) if keys else np.zeros((0, 0), np.float32)
+            for text in dict.fromkeys(texts):
+                query = store.execute(
+                    "select vector from vectors where key = ?", (self._key(text),)
+                )
+                for (vector,) in query:
+                    found[text] = np.frombuffer(vector, dtype="<f4")
+        self._same_width(found.values())
+        return found
+
+    def _same_width(self, vectors: Iterable[np.ndarray]) -> None:
+        for vector in vectors:
+            self._width = self._width or len(vector)
+            if len(vector) != self._width:
+                raise DataError(
+                    f"{self.shown}, model {self.model}: vectors of {self._width} numbers, then "
+                    f"one of {len(vector)}",
+                    hint=f"is it another model now? remove {self._cache}, or name another file: "
+                    "--cache",
+                )
 
     def _keep(self, batch: Sequence[str], vectors: Sequence[np.ndarray]) -> None:
         rows = [
@@ -177,33 +201,59 @@ class ApiModel:
                 model=self.model, input=list(batch), encoding_format="float"
             )
             ordered = sorted(answer.data, key=lambda item: item.index)
+            places = [item.index for item in ordered]
             vectors = [np.asarray(item.embedding, dtype=np.float32) for item in ordered]
         except openai.OpenAIError as error:
             reason = _reason(error)
             raise DataError(
-                f"{self.base_url} failed: {reason}",
+                f"{self.shown} failed: {reason}",
                 hint="what was fetched is kept; run the same command again to go on",
             ) from None  # the cause may carry the request with its key
         except (AttributeError, TypeError, ValueError) as error:
             raise self._garbage(str(error)) from None
+        if any(vector.ndim != 1 for vector in vectors):
+            raise self._garbage("an embedding that is no list of numbers")
         widths = {len(vector) for vector in vectors}
         if len(vectors) != len(batch) or len(widths) != 1 or 0 in widths:
             raise self._garbage(f"{len(vectors)} vectors for {len(batch)} texts")
+        if places != list(range(len(batch))):
+            raise self._garbage("an index that is missing or there twice")
         if not all(np.isfinite(vector).all() for vector in vectors):
             raise self._garbage("numbers that are not finite")
         return vectors
 
     def _garbage(self, what: str) -> DataError:
         return DataError(
-            f"{self.base_url} did not answer with embeddings ({what[:120]})",
+            f"{self.shown} did not answer with embeddings ({_masked(what)[:120]})",
             hint="is it an OpenAI-compatible /v1 address? what was fetched is kept",
         )
 
 
 def _reason(error: Exception) -> str:
     status = getattr(error, "status_code", None)
-    first = str(error).strip().splitlines()[0][:160] if str(error).strip() else ""
-    secret = os.environ.get(KEY)
-    if secret:
-        first = first.replace(secret, "***")
+    text = _masked(str(error)).strip()
+    first = text.splitlines()[0][:160] if text else ""
     return f"{type(error).__name__}{f' {status}' if status else ''}: {first}"
+
+
+def _masked(text: str) -> str:
+    # Before anything is cut off: of a key that the cut goes through, the rest would stay.
+    secret = os.environ.get(KEY)
+    return text.replace(secret, "***") if secret else text
+
+
+def _host(url: str) -> str:
+    """The host of an address; empty: it is none."""
+    try:
+        address = urlsplit(url)
+        _ = address.port  # read here: a wrong one raises only when it is asked for
+    except ValueError:
+        return ""
+    return (address.hostname or "") if address.scheme in ("http", "https") else ""
+
+
+def _without_secrets(url: str) -> str:
+    """The address without its user and password, nor its query; also one that is not whole."""
+    start, there, rest = url.partition("?")[0].rpartition("@")
+    scheme, slashes, _ = start.partition("//")
+    return _masked(f"{scheme}//{rest}" if there and slashes else rest)
