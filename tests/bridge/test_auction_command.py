@@ -18,7 +18,6 @@ from trine.bridge.auction import Auction
 from trine.bridge.auction_report import (
     bid_boards,
     choose_boards,
-    explain_by_sampling,
     finished_boards,
     judge,
     read_boards,
@@ -31,6 +30,7 @@ from trine.bridge.bots.random_bot import RandomBot
 from trine.bridge.calls import PASS, parse_auction, parse_call
 from trine.bridge.cards import Vulnerability, parse_deal
 from trine.bridge.explain import high_card_points
+from trine.bridge.meanings import explain_by_sampling
 from trine.bridge.records import read_records, viewer_url, write_records
 from trine.core.errors import DataError, UsageError
 

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from trine.bridge.board_record import BoardRecord, Records, board_number
-from trine.bridge.bots.base import Bot, Observations
-from trine.bridge.calls import NUM_CALLS, PASS, format_call
+from trine.bridge.bots.base import Bot
+from trine.bridge.calls import format_call
 from trine.bridge.cards import SEATS, Deal, board_dealer, board_vulnerability, format_deal
 from trine.bridge.deals import SolvedDeals, random_owner
 from trine.bridge.importers import UNSOLVED
 from trine.bridge.match import Boards, bid_out, boards_of
 from trine.bridge.match_deals import solve_missing
+from trine.bridge.meanings import told_meanings
 from trine.bridge.par import Par, find_par
 from trine.bridge.records import read_records, viewer_url
 from trine.bridge.scoring import imps, score
@@ -26,26 +26,17 @@ from trine.core.progress import Progress
 from trine.core.seeding import Seeds
 
 __all__ = [
-    "ExplainingBot",
     "JudgedBoard",
     "bid_boards",
     "choose_boards",
     "finished_boards",
     "judge",
     "read_boards",
+    "solve_boards",
 ]
 
 _KEPT_TAGS = ("Event", "Site", "Date")
 """What stays true of a board when it is bid anew."""
-
-
-@runtime_checkable
-class ExplainingBot(Bot, Protocol):
-    """A bidder that says what its calls show."""
-
-    def explain(self, observations: Observations) -> list[str]:
-        """Of each position, what the call that it makes there shows; "" for nothing to say."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,20 +172,18 @@ def bid_boards(boards: Sequence[BoardRecord], sides: tuple[Bot, Bot]) -> list[Bo
       CheckFailed: a bot made a call that is not legal.
     """
     table = bid_out(_lockstep(boards), sides)
-    made: list[BoardRecord] = []
-    for board, row in zip(boards, table.calls, strict=True):
-        calls = tuple(int(call) for call in row[row >= 0])
-        made.append(
-            replace(
-                board,
-                calls=calls,
-                taken=None,
-                tags={name: board.tags[name] for name in _KEPT_TAGS if name in board.tags},
-                explanations=_explanations(board, calls, sides),
-                names=(sides[0].name, sides[1].name, sides[0].name, sides[1].name),
-            )
+    names = (sides[0].name, sides[1].name) * 2
+    made = [
+        replace(
+            board,
+            calls=tuple(int(call) for call in row[row >= 0]),
+            taken=None,
+            tags={name: board.tags[name] for name in _KEPT_TAGS if name in board.tags},
+            names=names,
         )
-    return made
+        for board, row in zip(boards, table.calls, strict=True)
+    ]
+    return [told_meanings(board, sides) for board in made]
 
 
 def finished_boards(
@@ -240,83 +229,4 @@ def _lockstep(boards: Sequence[BoardRecord]) -> Boards:
         boards_of(SolvedDeals(owner, tricks), len(boards), seed=0),
         dealer=np.array([board.dealer for board in boards]),
         vulnerability=np.array([int(board.vulnerability) for board in boards]),
-    )
-
-
-def explain_by_sampling(
-    board: BoardRecord, sides: tuple[Bot, Bot], *, seed: int = 0, count: int = 512
-) -> BoardRecord:
-    """The board with what its calls show, sampled, where the bot does not say it by itself.
-
-    Args:
-      board: as the bots bid it.
-      sides: North-South and East-West.
-      seed: of the hands.
-      count: of hands.
-    """
-    from trine.bridge.explain import explain_auction
-
-    silent = [not isinstance(bot, ExplainingBot) for bot in sides]
-    if not any(silent):
-        return board
-    meanings = explain_auction(
-        _BothSides(sides), board.calls, board.dealer, int(board.vulnerability), seed, count
-    )
-    told = dict(board.explanations)
-    for place, meaning in enumerate(meanings):
-        if board.calls[place] != PASS and silent[(board.dealer + place) % 2] and meaning.known:
-            told[place] = meaning.text
-    return replace(board, explanations=dict(sorted(told.items())))
-
-
-class _BothSides:
-    """Two bots as one, each in its own seats."""
-
-    name = "both sides"
-
-    def __init__(self, sides: tuple[Bot, Bot]) -> None:
-        self.sides = sides
-
-    def calls(self, observations: Observations) -> NDArray[np.int64]:
-        return self.probabilities(observations).argmax(1)
-
-    def probabilities(self, observations: Observations) -> NDArray[np.float64]:
-        from trine.bridge.consistent_deals import call_probabilities
-
-        found = np.zeros((len(observations), NUM_CALLS))
-        for side, bot in enumerate(self.sides):
-            rows = np.flatnonzero(observations.seat % 2 == side)
-            if len(rows):
-                found[rows] = call_probabilities(bot, observations.take(rows))
-        return found
-
-
-def _explanations(
-    board: BoardRecord, calls: tuple[int, ...], sides: tuple[Bot, Bot]
-) -> dict[int, str]:
-    """What bots say of their calls; of passes there would be much to read and little to learn."""
-    told: dict[int, str] = {}
-    for side, bot in enumerate(sides):
-        if not isinstance(bot, ExplainingBot):
-            continue
-        places = [
-            place for place, call in enumerate(calls)
-            if (board.dealer + place) % 2 == side and call != PASS
-        ]  # fmt: skip
-        told |= dict(zip(places, bot.explain(_positions(board, calls, places)), strict=True))
-    return {place: told[place] for place in sorted(told) if told[place]}
-
-
-def _positions(board: BoardRecord, calls: tuple[int, ...], places: list[int]) -> Observations:
-    """What the callers saw before each of some calls."""
-    before = np.full((len(places), len(calls)), -1, dtype=np.int8)
-    for row, place in enumerate(places):
-        before[row, :place] = calls[:place]
-    seat = (board.dealer + np.array(places, dtype=np.int64)) % 4
-    return Observations(
-        board.deal.owner == seat[:, None].astype(np.uint8),
-        np.full(len(places), board.dealer),
-        seat,
-        np.full(len(places), int(board.vulnerability)),
-        before,
     )

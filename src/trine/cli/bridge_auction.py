@@ -111,7 +111,8 @@ def _usual_bot() -> Bot:
 def _bid(
     boards: tuple[BoardRecord, ...], sides: tuple[Bot, Bot], explain: bool
 ) -> list[JudgedBoard]:
-    from trine.bridge.auction_report import bid_boards, explain_by_sampling, judge
+    from trine.bridge.auction_report import bid_boards, judge
+    from trine.bridge.meanings import explain_by_sampling
 
     # The two rooms of a match hold the same board: it is bid once.
     once = {(each.deal, each.dealer, each.vulnerability, each.board): each for each in boards}
