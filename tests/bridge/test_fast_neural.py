@@ -11,11 +11,11 @@ from tests.bridge.positions import small_network
 from tests.bridge.test_bots import positions
 from trine.bridge.bots import shipped
 from trine.bridge.bots.base import PolicyBot
-from trine.bridge.bots.fast_neural import FastNeuralBot, encode_lockhart480
+from trine.bridge.bots.fast_neural import ENCODINGS, FastNeuralBot
 from trine.bridge.bots.neural import NeuralBot, replay
 from trine.bridge.bots.registry import make_bot
 from trine.bridge.network import save_network
-from trine.bridge.observation import Lockhart480
+from trine.bridge.observation import make_observation
 from trine.core.artifacts import read_arrays, read_metadata, write_arrays
 from trine.core.errors import DataError
 
@@ -25,16 +25,17 @@ def weights(tmp_path: Path) -> Path:
     return save_network(tmp_path / "small.safetensors", small_network())
 
 
-def test_positions_are_encoded_as_in_self_play():
+@pytest.mark.parametrize("codec", list(ENCODINGS))
+def test_positions_are_encoded_as_in_self_play(codec: str):
     import torch
 
     _, seen = positions(300)
-    x = encode_lockhart480(seen)
+    x = ENCODINGS[codec](seen)
     lengths = (seen.calls >= 0).sum(1)
     for length in np.unique(lengths):
         rows = np.flatnonzero(lengths == length)
         part = seen.take(rows)
-        wanted = Lockhart480().encode(replay(part), torch.from_numpy(part.hands))
+        wanted = make_observation(codec).encode(replay(part), torch.from_numpy(part.hands))
         assert (x[rows] == wanted.numpy()).all()
 
 
@@ -60,7 +61,7 @@ def test_another_codec_is_refused(weights: Path, tmp_path: Path):
     metadata = read_metadata(weights)
     other = {**metadata, "network": metadata["network"].replace("lockhart480", "other")}
     path = write_arrays(tmp_path / "other.safetensors", read_arrays(weights), other)
-    with pytest.raises(DataError, match="sees with codec 'other'; accepted: lockhart480"):
+    with pytest.raises(DataError, match="sees with codec 'other'; accepted: lockhart480, pgx480"):
         FastNeuralBot(path)
 
 

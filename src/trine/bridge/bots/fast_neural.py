@@ -16,7 +16,7 @@ from trine.bridge.calls import DOUBLE, NUM_BIDS, PASS
 from trine.bridge.fast_policy import FastPolicy, read_network_file
 from trine.core.errors import DataError
 
-__all__ = ["FastNeuralBot", "encode_lockhart480"]
+__all__ = ["ENCODINGS", "FastNeuralBot", "encode_lockhart480", "encode_pgx480"]
 
 _CHUNK = 4096
 """Most positions in one product of matrices: more would leave the cache."""
@@ -44,6 +44,17 @@ def encode_lockhart480(seen: Observations) -> NDArray[np.float32]:
     return x
 
 
+def encode_pgx480(seen: Observations) -> NDArray[np.float32]:
+    """`[n, 480]`, the same with the hand by ranks."""
+    x = encode_lockhart480(seen)
+    x[:, 428:] = seen.hands.reshape(-1, 4, 13).transpose(0, 2, 1).reshape(-1, 52)
+    return x
+
+
+ENCODINGS = {"lockhart480": encode_lockhart480, "pgx480": encode_pgx480}
+"""By the name of the codec that a network says it sees with."""
+
+
 class FastNeuralBot:
     """See the module.
 
@@ -58,8 +69,11 @@ class FastNeuralBot:
     def __init__(self, path: Path, name: str = "") -> None:
         self.name = name or path.stem
         config, _, arrays = read_network_file(path)
-        if config.codec != "lockhart480":
-            raise DataError(f"{path} sees with codec {config.codec!r}", accepted="lockhart480")
+        if config.codec not in ENCODINGS:
+            raise DataError(
+                f"{path} sees with codec {config.codec!r}", accepted=", ".join(ENCODINGS)
+            )
+        self._encode = ENCODINGS[config.codec]
         self._policy = FastPolicy(config, arrays)
 
     def calls(self, observations: Observations) -> NDArray[np.int64]:
@@ -68,7 +82,7 @@ class FastNeuralBot:
 
     def probabilities(self, observations: Observations) -> NDArray[np.float64]:
         """`[n, 38]`, 0 for illegal calls."""
-        x, legal = encode_lockhart480(observations), observations.legal
+        x, legal = self._encode(observations), observations.legal
         parts = [
             self._policy.probabilities(x[start : start + _CHUNK], legal[start : start + _CHUNK])
             for start in range(0, max(len(x), 1), _CHUNK)

@@ -38,8 +38,8 @@ def make_bot(name: str) -> Bot:
     """The bot of a name.
 
     Args:
-      name: of `BOTS`; `jps2020:WEIGHTS`, an own copy of a released agent; or the path of a network
-        that `trine bridge train` made.
+      name: of `BOTS`; `jps2020:WEIGHTS`, an own copy of a released agent; the path of a network
+        that `trine bridge train` made; or `search:` and one of these, which then looks ahead.
 
     Raises:
       UsageError: there is none.
@@ -52,6 +52,10 @@ def make_bot(name: str) -> Bot:
         from trine.bridge.bots.jps2020 import Jps2020Bot
 
         return Jps2020Bot(Path(rest).expanduser())
+    if colon and kind == "search":
+        from trine.bridge.table_search import SearchBot
+
+        return SearchBot(make_bot(rest))
     path = Path(name).expanduser()
     if path.suffix == ".safetensors" or path.exists():
         from trine.bridge.bots.fast_neural import FastNeuralBot
@@ -59,5 +63,6 @@ def make_bot(name: str) -> Bot:
         return FastNeuralBot(path)
     raise UsageError(
         f"bot {name!r}",
-        accepted=f"{', '.join(BOTS)}, jps2020:WEIGHTS.safetensors, the file of a network",
+        accepted=f"{', '.join(BOTS)}, jps2020:WEIGHTS.safetensors, the file of a network, "
+        "search:BOT",
     )
