@@ -10,13 +10,29 @@ Calls: 0..34 = 1C 1D 1H 1S 1N .. 7N, 35 pass, 36 double, 37 redouble.
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
+from functools import cache
 
 import torch
 from torch import Tensor
 
 from trine.bridge.calls import DOUBLE, NUM_BIDS, NUM_CALLS, PASS, REDOUBLE
 
-__all__ = ["LockstepAuctions"]
+__all__ = ["HISTORY", "LockstepAuctions"]
+
+HISTORY = 4 + NUM_BIDS * 3 * 4
+"""Numbers of an auction's history: who passed first, who bid, doubled and redoubled each bid."""
+
+
+@cache
+def _legal_calls(device: torch.device) -> Tensor:
+    """`[36 * 3, 38]` by standing bid (none first), then neither, double or redouble legal."""
+    rows = torch.arange(-1, NUM_BIDS)
+    legal = torch.zeros((NUM_BIDS + 1, 3, NUM_CALLS), dtype=torch.bool)
+    legal[:, :, :NUM_BIDS] = (torch.arange(NUM_BIDS) > rows[:, None])[:, None]
+    legal[:, :, PASS] = True
+    legal[:, 1, DOUBLE] = True
+    legal[:, 2, REDOUBLE] = True
+    return legal.flatten(0, 1).to(device)
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,8 +48,8 @@ class LockstepAuctions:
       doubled: `[N]` 0, 1 doubled, 2 redoubled.
       passes: `[N]` passes since the last other call.
       first: `[N, 10]` first seat of each side (major) to name each strain.
-      made: `[N, 35, 3, 4]` for each bid, who bid, doubled and redoubled it (seats).
-      passed: `[N, 4]` who passed before any bid.
+      history: `[N, 424]` uint8 zeros and ones, four seats each: who passed before any bid; then for
+        each bid who bid, doubled and redoubled it.
     """
 
     dealer: Tensor
@@ -44,8 +60,7 @@ class LockstepAuctions:
     doubled: Tensor
     passes: Tensor
     first: Tensor
-    made: Tensor
-    passed: Tensor
+    history: Tensor
 
     @classmethod
     def start(cls, dealer: Tensor, vulnerability: Tensor) -> LockstepAuctions:
@@ -61,51 +76,50 @@ class LockstepAuctions:
             doubled=torch.zeros_like(none),
             passes=torch.zeros_like(none),
             first=torch.full((count, 10), -1, dtype=torch.int8, device=device),
-            made=torch.zeros((count, NUM_BIDS, 3, 4), dtype=torch.bool, device=device),
-            passed=torch.zeros((count, 4), dtype=torch.bool, device=device),
+            history=torch.zeros((count, HISTORY), dtype=torch.uint8, device=device),
         )
 
     def select(self, rows: Tensor) -> LockstepAuctions:
         """Some of them, by index (which may repeat) or mask."""
-        return LockstepAuctions(*(getattr(self, field.name)[rows] for field in fields(self)))
+        if rows.dtype == torch.bool:
+            rows = rows.nonzero()[:, 0]
+        # Copies whole rows, which indexing with [] does number by number.
+        return LockstepAuctions(
+            *(getattr(self, field.name).index_select(0, rows) for field in fields(self))
+        )
 
     def legal(self) -> Tensor:
         """`[N, 38]` which calls the seat to call may make."""
-        device = self.bid.device
-        theirs = (self.bid >= 0) & (self.side != self.turn % 2)
-        ours = (self.bid >= 0) & ~theirs
-        legal = torch.ones((len(self.bid), NUM_CALLS), dtype=torch.bool, device=device)
-        legal[:, :NUM_BIDS] = torch.arange(NUM_BIDS, device=device) > self.bid[:, None]
-        legal[:, DOUBLE] = theirs & (self.doubled == 0)
-        legal[:, REDOUBLE] = ours & (self.doubled == 1)
-        return legal
+        ours = self.side == self.turn % 2
+        # 0: neither double nor redouble, 1: double, 2: redouble.
+        more = torch.where(self.doubled == 0, (~ours).long(), 2 * ((self.doubled == 1) & ours))
+        more = torch.where(self.bid >= 0, more, 0)
+        return _legal_calls(self.bid.device).index_select(0, (self.bid + 1) * 3 + more)
 
     def after(self, calls: Tensor) -> LockstepAuctions:
         """The auctions after one more legal call each, `[N]`; this object is not changed."""
-        is_bid = calls < NUM_BIDS
+        is_bid, is_pass = calls < NUM_BIDS, calls == PASS
+        turn_side = self.turn % 2
         bid = torch.where(is_bid, calls, self.bid)
         kind = torch.where(is_bid, 0, calls - PASS)  # 0 bid, 1 double, 2 redouble
-        made, passed, first = self.made.clone(), self.passed.clone(), self.first.clone()
-        rows = (calls != PASS).nonzero()[:, 0]
-        made[rows, bid[rows], kind[rows], self.turn[rows]] = True
-        rows = ((calls == PASS) & (self.bid < 0)).nonzero()[:, 0]
-        passed[rows, self.turn[rows]] = True
-        place = self.turn % 2 * 5 + bid.clamp_min(0) % 5
-        named = first.gather(1, place[:, None])[:, 0]
-        rows = (is_bid & (named < 0)).nonzero()[:, 0]
-        first[rows, place[rows]] = self.turn[rows].to(torch.int8)
-        doubled = torch.where(is_bid, 0, torch.where(calls == PASS, self.doubled, kind))
+        place = torch.where(is_pass, self.turn, (3 * bid + kind) * 4 + self.turn + 4)[:, None]
+        # A pass after a bid is not told: it leaves its place, among the first passes, as it was.
+        told = self.history.gather(1, place)
+        told |= (~is_pass | (self.bid < 0))[:, None]
+        strain = (turn_side * 5 + bid.clamp_min(0) % 5)[:, None]
+        named = self.first.gather(1, strain)
+        is_first = is_bid[:, None] & (named < 0)
+        named = torch.where(is_first, self.turn.to(torch.int8)[:, None], named)
         return LockstepAuctions(
             dealer=self.dealer,
             vulnerability=self.vulnerability,
             turn=(self.turn + 1) % 4,
             bid=bid,
-            side=torch.where(is_bid, self.turn % 2, self.side),
-            doubled=doubled,
-            passes=torch.where(calls == PASS, self.passes + 1, 0),
-            first=first,
-            made=made,
-            passed=passed,
+            side=torch.where(is_bid, turn_side, self.side),
+            doubled=torch.where(is_pass, self.doubled, kind),
+            passes=torch.where(is_pass, self.passes + 1, 0),
+            first=self.first.scatter(1, strain, named),
+            history=self.history.scatter(1, place, told),
         )
 
     @property

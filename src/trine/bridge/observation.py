@@ -17,6 +17,7 @@ find their inputs.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 from typing import Protocol
 
 import torch
@@ -45,15 +46,25 @@ class Lockhart480:
 
     def encode(self, auctions: LockstepAuctions, hand: Tensor) -> Tensor:
         """`[N, 480]` uint8."""
-        turn = auctions.turn
-        relative = (turn[:, None] + torch.arange(4, device=turn.device)) % 4  # [N, 4] seats
+        turn, count = auctions.turn, len(auctions.turn)
+        # Four seats are a word of four bytes: turning them to the player is turning the word.
+        x = torch.empty((count, self.size), dtype=torch.uint8, device=turn.device)
+        words, history = x.view(torch.int32), auctions.history.view(torch.int32)
+        turned = words[:, 1:107]  # [N, 106], written in place: these rows are most of the work
+        torch.bitwise_right_shift(history, 8 * turn[:, None].int(), out=turned)
+        round_to_end = _round_to_end(turn.device).index_select(0, turn)[:, None]
+        torch.addcmul(turned, history, round_to_end, out=turned)
         ours = auctions.vulnerability >> (turn % 2) & 1
         theirs = auctions.vulnerability >> ((turn + 1) % 2) & 1
-        vulnerable = torch.stack([1 - ours, ours, 1 - theirs, theirs], 1)
-        made = auctions.made.flatten(1, 2)  # [N, 105, 4 seats]
-        seen = made.gather(2, relative[:, None].expand(-1, made.shape[1], -1))
-        parts = (vulnerable, auctions.passed.gather(1, relative), seen.flatten(1), hand)
-        return torch.cat([part.to(torch.uint8) for part in parts], 1)
+        words[:, 0] = ((1 << 8 * ours) | (1 << 8 * theirs + 16)).int()
+        x[:, 428:] = hand
+        return x
+
+
+@cache
+def _round_to_end(device: torch.device) -> Tensor:
+    """`[4]` by turn: 2 ** (32 - 8 turn) moves the seats before the player to the end; 0: none."""
+    return torch.tensor([0, 1 << 24, 1 << 16, 1 << 8], dtype=torch.int32, device=device)
 
 
 class Pgx480:
