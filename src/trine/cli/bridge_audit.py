@@ -92,40 +92,35 @@ def _table(document: dict[str, Any]) -> Table:
 
     from trine.core.tables import Column, Table
 
-    columns = [
-        Column("measure"),
-        Column("count", document["bot"], ","),
-        Column("rate", "per 1,000", ".1f"),
-        Column("se", "±", ".1f"),
-        Column("lost", "IMPs lost", ".1f"),
-    ]
+    measures, name = document["measures"], _short(document["bot"])
+    columns = [Column("measure"), Column("count", format=","), Column("lost", "IMPs lost", ".1f")]
+    columns.append(Column("rate", name))
     rows = {
-        "measure": list(document["measures"]),
-        **_rates(document["measures"], ""),
+        "measure": list(measures),
+        "count": [figures["count"] for figures in measures.values()],
+        "lost": [figures["imps_lost"] for figures in measures.values()],
+        "rate": _rates(measures),
     }
-    title = f"{document['bot']} over {document['boards']:,} boards"
+    title = f"{name} over {document['boards']:,} boards"
     if document["tables"] == 2:
-        title += f" against {document['opponents']}, both ways"
+        title += f" against {_short(document['opponents'])}, both ways"
     if "against" in document:
         other = document["against"]
-        rows |= _rates(other["measures"], "_2")
-        gaps = document["difference"].values()
-        rows |= {"gap": [g["per_thousand"] for g in gaps], "gap_se": [g["se"] for g in gaps]}
-        columns += [
-            Column("count_2", other["bot"], ","),
-            Column("rate_2", "per 1,000", ".1f"),
-            Column("se_2", "±", ".1f"),
-            Column("lost_2", "IMPs lost", ".1f"),
-            Column("gap", "difference", "+.1f"),
-            Column("gap_se", "±", ".1f"),
-        ]
-    caption = "IMPs lost: against par, by the side that did it, on average"
-    return Table(pl.DataFrame(rows, strict=False), title, columns, caption)
+        rows |= {
+            "other": _rates(other["measures"]),
+            "difference": _rates(document["difference"], "+"),
+        }
+        columns += [Column("other", _short(other["bot"])), Column("difference")]
+    caption = "per 1,000 boards ± standard error; IMPs lost against par by the side that did it"
+    frame = pl.DataFrame(rows, schema_overrides={"lost": pl.Float64})
+    return Table(frame, title, columns, caption)
 
 
-def _rates(measures: dict[str, dict[str, Any]], suffix: str) -> dict[str, list[Any]]:
-    names = {"count": "count", "rate": "per_thousand", "se": "se", "lost": "imps_lost"}
-    return {
-        short + suffix: [figures[long] for figures in measures.values()]
-        for short, long in names.items()
-    }
+def _rates(measures: dict[str, dict[str, Any]], sign: str = "") -> list[str]:
+    """Right-aligned, so that the points stand below each other."""
+    return [f"{each['per_thousand']:{sign}6.1f} ± {each['se']:.1f}" for each in measures.values()]
+
+
+def _short(name: str) -> str:
+    """The name of a bot without its kind: what stands at the head of a column is short."""
+    return name.partition(":")[2] or name
