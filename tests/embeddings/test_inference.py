@@ -60,6 +60,36 @@ def test_vectors_are_the_librarys(tmp_path: Path, kind: Any, budget: int) -> Non
     assert encoder.encode([]).shape == (0, 16)
 
 
+# Few tokens in many characters: blanks, words that are one unknown token, a word across the place
+# where long texts are cut (32 characters a token of the limit, 2,048 here), and white space that
+# is a border of words to Python and none to BERT.
+LONG = [
+    " " * 9000 + "the red bird", "x" * 9000 + " the red bird", "\n" * 9000 + "one", "y" * 9000,
+    "the " * 20 + "z" * 9000, "a " * 1000 + "w" * 90 + " the bank" * 90, "one\x0b" * 3000 + "two",
+    ("x" * 130 + " ") * 40 + "snow " * 90, "红" * 9000, " ".join(WORDS) * 90,
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", ["wordpiece", "unigram"])
+def test_long_texts_are_cut_where_the_library_cuts_them(tmp_path: Path, kind: Any) -> None:
+    model = tiny_encoder(tmp_path, kind, prefix="one ")
+    np.testing.assert_allclose(Encoder.of(model).encode(LONG), model.encode(LONG), atol=1e-5)
+
+
+def test_a_text_of_megabytes_is_not_tokenised_whole(tmp_path: Path) -> None:
+    encoder = Encoder.of(tiny_encoder(tmp_path))
+    seen: list[int] = []
+    tokenizer = encoder._tokenizer
+
+    def spy(texts: list[str], **options: Any) -> Any:
+        seen.extend(len(text) for text in texts)
+        return tokenizer(texts, **options)
+
+    encoder._tokenizer = spy
+    encoder.encode(["the red bird " * 500_000, "one", " " * 9000 + "one"])
+    assert seen == [2044, 3, 2047, 9003]
+
+
 def texts(count: int) -> list[str]:
     generator = np.random.default_rng(0)
     return [" ".join(generator.choice(WORDS, int(n))) for n in generator.integers(1, 30, count)]

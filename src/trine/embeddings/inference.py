@@ -199,12 +199,25 @@ class Encoder:
         return found, counts
 
     def _tokens(self, texts: Sequence[str]) -> list[list[int]]:
-        # A text is cut before tokenising too: no token is shorter than one character's share of
-        # the limit, and a text of megabytes must not cost its whole length.
-        limit = 32 * self._max_tokens
-        whole = [self.prefix + text[:limit] for text in texts]
+        # A text of megabytes must not cost its whole length, so it is cut before tokenising. At a
+        # blank, where no token goes across: the first tokens are then those of the whole text, if
+        # there are enough of them. Blanks and what is unknown to a tokenizer (a word of more than
+        # 100 characters is one token of WordPiece) give few; such a text is tokenised whole.
+        short = [_until_blank(text, 32 * self._max_tokens) for text in texts]
+        rows = self._tokenized(short)
+        again = [
+            i
+            for i, (row, text) in enumerate(zip(rows, texts, strict=True))
+            if len(short[i]) < len(text) and len(row) < self._max_tokens
+        ]
+        if again:
+            for i, row in zip(again, self._tokenized([texts[i] for i in again]), strict=True):
+                rows[i] = row
+        return rows
+
+    def _tokenized(self, texts: Sequence[str]) -> list[list[int]]:
         return self._tokenizer(
-            whole,
+            [self.prefix + text for text in texts],
             truncation=True,
             max_length=self._max_tokens,
             padding=False,
@@ -220,6 +233,17 @@ class Encoder:
             tokens[i, : len(row)] = row
             mask[i, : len(row)] = 1
         return tokens, mask
+
+
+def _until_blank(text: str, limit: int) -> str:
+    """A text that is too long up to its last blank before the limit; whole if it has none there.
+
+    Only blanks and ends of lines count: of other white space some is no border of words to BERT.
+    """
+    if len(text) <= limit:
+        return text
+    end = max(text.rfind(" ", 0, limit), text.rfind("\n", 0, limit))
+    return text if end < 0 else text[:end]
 
 
 def open_encoder(path: Path, *, threads: int | None = None) -> Encoder:
