@@ -91,12 +91,13 @@ BAD: list[tuple[dict[str, Any], int, str]] = [
     ({"content": b"not json"}, 400, "not JSON"),
     ({"content": b"\xff\xfe"}, 400, "not JSON"),
     ({"content": b"[" * 3000}, 400, "not JSON"),
-    ({"json": ["a"]}, 400, "body"),
+    ({"json": ["a"]}, 400, "the body is not a JSON object"),
     ({"json": {"model": "tiny"}}, 400, "input"),
-    ({"json": {"input": 3}}, 400, "input"),
-    ({"json": {"input": {"text": "a"}}}, 400, "input"),
-    ({"json": {"input": ["a", None]}}, 400, "input"),
-    ({"json": {"input": [1, 2, 3]}}, 400, "token ids are not accepted"),
+    ({"json": {"input": 3}}, 400, "input: should be a text or a list of texts"),
+    ({"json": {"input": {"text": "a"}}}, 400, "input: should be a text"),
+    ({"json": {"input": ["a", None]}}, 400, "input: should be a text"),
+    ({"json": {"input": None}}, 400, "input: should be a text"),
+    ({"json": {"input": [1, 2, 3]}}, 400, "input: token ids are not accepted"),
     ({"json": {"input": [[1, 2], [3]]}}, 400, "token ids are not accepted"),
     ({"json": {"input": ""}}, 400, "empty"),
     ({"json": {"input": []}}, 400, "no text"),
@@ -105,6 +106,10 @@ BAD: list[tuple[dict[str, Any], int, str]] = [
     ({"json": {"input": "a", "dimensions": 0}}, 400, "dimensions"),
     ({"json": {"input": "a", "dimensions": 17}}, 400, "at most 16"),
     ({"json": {"input": "a", "dimensions": "many"}}, 400, "dimensions"),
+    ({"json": {"input": "a", "dimensions": "5"}}, 400, "dimensions: Input should be a valid int"),
+    ({"json": {"input": "a", "dimensions": True}}, 400, "dimensions: Input should be a valid int"),
+    ({"json": {"input": "a", "dimensions": 3.0}}, 400, "dimensions: Input should be a valid int"),
+    ({"json": {"input": "a", "user": 5}}, 400, "user: Input should be a valid string"),
     ({"json": {"input": "a", "encoding_format": "hex"}}, 400, "encoding_format"),
     ({"json": {"input": ["a"] * 9}}, 413, "at most 8"),
     ({"json": {"input": "a" * 1001}}, 413, "at most 1000"),
@@ -122,6 +127,12 @@ def test_bad_requests_say_what_is_wrong(
     error = answer.json()["error"]
     assert words in error["message"]
     assert error["type"] == "invalid_request_error"
+    assert not any(word in error["message"] for word in ("Value error", "EmbeddingRequest"))
+
+
+def test_no_page_is_served_that_loads_from_elsewhere(address: str) -> None:
+    for page in ("docs", "redoc", "openapi.json", "docs/oauth2-redirect"):
+        assert CLIENT.get(f"{address}/{page}").status_code == 404
 
 
 def test_unknown_places_and_methods_have_the_same_form(address: str) -> None:

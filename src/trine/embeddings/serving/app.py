@@ -83,7 +83,11 @@ def create_app(
         yield
         await batcher.stop()
 
-    app = FastAPI(title="trine embeddings", version=trine.__version__, lifespan=lifespan)
+    # Without FastAPI's pages: they ask for no key and load their scripts from elsewhere.
+    app = FastAPI(
+        title="trine embeddings", version=trine.__version__, lifespan=lifespan,
+        docs_url=None, redoc_url=None, openapi_url=None,
+    )  # fmt: skip
 
     @app.exception_handler(_Refused)
     async def refused(_: Request, error: _Refused) -> JSONResponse:
@@ -173,12 +177,14 @@ def _parse(body: bytes, bounds: Limits, width: int) -> EmbeddingRequest:
         content = json.loads(body)
     except (ValueError, RecursionError):
         raise _Refused(400, "the body is not JSON", "invalid_json") from None
+    if not isinstance(content, dict):
+        raise _Refused(400, "the body is not a JSON object", "invalid_json")
     try:
         asked = EmbeddingRequest.model_validate(content)
     except ValidationError as error:
         first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"][:1]) or "body"
-        raise _Refused(400, f"{where}: {first['msg']}", "invalid_value") from None
+        words = first["msg"].removeprefix("Value error, ")  # our own, with pydantic's head
+        raise _Refused(400, f"{first['loc'][0]}: {words}", "invalid_value") from None
     texts = asked.texts
     if not texts or any(not text.strip() for text in texts):
         raise _Refused(400, "input: no text, or an empty one", "invalid_value")

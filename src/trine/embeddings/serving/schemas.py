@@ -40,7 +40,8 @@ class EmbeddingRequest(BaseModel):
       user: ignored.
     """
 
-    model_config = ConfigDict(extra="ignore")
+    # Strict: true is no number of dimensions, and "5" is none either.
+    model_config = ConfigDict(extra="ignore", strict=True)
 
     input: str | list[str]
     model: str = ""
@@ -50,10 +51,12 @@ class EmbeddingRequest(BaseModel):
 
     @field_validator("input", mode="before")
     @classmethod
-    def _no_tokens(cls, value: object) -> object:
-        first = value[0] if isinstance(value, list) and value else None
-        if isinstance(first, int | list):
+    def _texts_only(cls, value: object) -> object:
+        many = value if isinstance(value, list) else [value]
+        if isinstance(value, list) and value and isinstance(value[0], int | list):
             raise ValueError("token ids are not accepted, because tokenizers differ; send texts")
+        if not all(isinstance(one, str) for one in many):
+            raise ValueError("should be a text or a list of texts")
         return value
 
     @property
