@@ -83,6 +83,16 @@ def test_export_encode_members_and_compare_in_one_go(call: Any, room: Path) -> N
     assert exact["tiny"] == pytest.approx(row["before"])
 
 
+def test_a_table_of_blank_lines_is_taken_by_init_and_by_encode(call: Any, room: Path) -> None:
+    rows = "".join(f"{text},{i % 2}\n\n" for i, text in enumerate(["the bank", "a red bird"] * 9))
+    (room / "blank.csv").write_text("text,label\n" + rows)
+    assert call("init", "blank.csv")[0] == 0
+    code, out, err = call("encode", "blank.csv", "--model", "tiny", "--out", "b.parquet")
+    assert (code, err) == (0, "")
+    assert out == ("18 vectors of 16 numbers in b.parquet; 18 rows without a text have none\n")
+    assert pl.read_parquet("b.parquet")["text"].null_count() == 18
+
+
 def test_a_page_beside_the_table(call: Any, room: Path) -> None:
     code, out, _ = call(
         "compare", "tiny", "--suite", "suite.toml", "--width", "4", "--width", "16", "--draws", "2",

@@ -16,6 +16,7 @@ import pytest
 
 from trine.core.errors import ConfigError, DataError
 from trine.embeddings.encode_files import encode_file
+from trine.embeddings.table_files import read_table
 
 ROOT = Path(__file__).parents[2]
 
@@ -169,16 +170,17 @@ def test_columns_of_json_lines_may_come_and_go(tmp_path: Path) -> None:
 
 
 BAD: list[tuple[str, bytes, str]] = [
-    ("a.csv", b"id,text\n1,a\n2\n", "line 3: 1 fields; accepted: 2"),
-    ("a.csv", b"id,text\n1,\xff\xfe\n", "not UTF-8"),
-    ("a.csv", b"", "no text in column"),
+    ("a.csv", b"id,text\n1,a\n2,b,c\n", "found more fields"),
+    ("a.csv", b"id,text\n1,\xff\xfe\n", r"line 2: not UTF-8 \(byte 0xff\)"),
+    ("a.csv", b'id,text\n1,"a\n2,b\n', "cannot be read as a table"),
+    ("a.csv", b"", "is empty"),
     ("a.csv", b"text\n", "no text in column"),
     ("a.csv", b'text\n" "\n', "no text in column"),
     ("a.csv.gz", b"text\nno gzip\n", "cannot be read"),
     ("a.csv.gz", gzip.compress(b"text\n" + bytes(range(32, 126)), mtime=0)[:60], "cannot be read"),
     ("a.jsonl", b'{"text": "a"}\n{"text": \n', "line 2: not JSON"),
     ("a.jsonl", b'["a"]\n', "line 1"),
-    ("a.jsonl", b'{"text": "\xff"}\n', "not UTF-8"),
+    ("a.jsonl", b'{"text": "a"}\n{"text": "\xff"}\n', "line 2: not UTF-8"),
     ("a.parquet", b"PAR1 and nothing", "no Parquet"),
     ("a.txt", b"text\na\n", "accepted: .csv"),
 ]
@@ -194,6 +196,42 @@ def test_bad_files_are_named(tmp_path: Path, name: str, content: bytes, words: s
         encode_file(tmp_path / name, out, lengths, model="m")
     assert "\n" not in str(caught.value)
     assert not out.exists()
+
+
+ODD: dict[str, bytes] = {
+    "blank line": b"id,text\n1,a\n\n2,b\n",
+    "blank end": b"id,text\r\n1,a\r\n2,b\r\n\r\n\r\n",
+    "no last cell": b"id,text\n1,a\n2\n3,c\n",
+    "blanks before": b"\n\nid,text\n1,a\n",
+    "one column": b'text\na\n\n""\nb\n\n',
+    "quotes": b'id,text\n1,""\n2,\n3,a "b" c\n4,"x ""y""\n\nz"\n',
+    "mark": b'\xef\xbb\xbf"id",text\n1,a\n',
+    "long": b"id,text\n1," + b"x" * 150_000 + b"\n",
+    "same name": b"text,text\na,b\n",
+}
+
+
+@pytest.mark.parametrize("content", ODD.values(), ids=ODD.keys())
+@pytest.mark.parametrize("name", ["a.csv", "B.CSV", "a.csv.gz"])
+def test_odd_tables_are_read_as_training_reads_them(
+    tmp_path: Path, name: str, content: bytes
+) -> None:
+    source, out = tmp_path / name, tmp_path / "o.parquet"
+    source.write_bytes(gzip.compress(content) if name.endswith(".gz") else content)
+    encode_file(source, out, lengths, model="m", chunk=2)
+    assert pl.read_parquet(out).drop("vector").equals(read_table(source))
+
+
+def test_what_is_wrong_at_the_end_is_said_at_the_start(tmp_path: Path) -> None:
+    def encode(texts: Sequence[str]) -> np.ndarray:
+        raise AssertionError("nothing is encoded of a broken file")
+
+    for name, last in (("a.csv", "1,2,3,4\n"), ("a.jsonl", "{\n")):
+        row = "one,two\n" if name == "a.csv" else '{"text": "one"}\n'
+        (tmp_path / name).write_text(("text,id\n" if name == "a.csv" else "") + row * 50 + last)
+        with pytest.raises(DataError):
+            encode_file(tmp_path / name, tmp_path / "o.parquet", encode, model="m", chunk=2)
+        assert not (tmp_path / "o.parquet.parts").exists()
 
 
 def test_a_missing_file_and_wrong_names(tmp_path: Path) -> None:

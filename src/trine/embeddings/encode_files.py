@@ -1,18 +1,16 @@
 """A table of texts to a Parquet file with vectors: streaming, in constant memory, resumable.
 
-The input is read in chunks of rows. Each chunk's vectors are written at once as a part of their own
-in `OUT.parts/`; when the last is there, the parts are copied row group by row group into `OUT`,
-which appears whole or not at all. After a kill the same command skips the parts that are there.
+The input is read in chunks of rows, and once before, so that what is wrong in it is said at once
+and not after hours. Each chunk's vectors are written at once as a part of their own in
+`OUT.parts/`; when the last is there, the parts are copied row group by row group into `OUT`, which
+appears whole or not at all. After a kill the same command skips the parts that are there.
 """
 
 from __future__ import annotations
 
-import gzip
-import itertools
 import json
 import shutil
-import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,6 +20,7 @@ import numpy as np
 from trine.core.artifacts import atomic_path, make_directory, write_json
 from trine.core.errors import ConfigError, DataError
 from trine.core.progress import Progress, SilentProgress
+from trine.embeddings.table_chunks import count_rows, table_chunks
 
 __all__ = ["Encoded", "encode_file"]
 
@@ -104,8 +103,10 @@ def _encode(
     import pyarrow.parquet as pq
 
     resumed = blank = rows = width = 0
-    with (progress or SilentProgress()).task(f"encoding {source.name}", _rows(source)) as shown:
-        for number, table in enumerate(_chunks(source, chunk)):
+    with (progress or SilentProgress()).task(
+        f"encoding {source.name}", count_rows(source)
+    ) as shown:
+        for number, table in enumerate(table_chunks(source, chunk)):
             _check(table.column_names, source, text, column, keep)
             rows += table.num_rows
             part = parts / f"{number:06d}.parquet"
@@ -212,94 +213,3 @@ def _claim(parts: Path, source: Path, model: str, *settings: object) -> None:
         return
     make_directory(parts)
     write_json(record, identity)
-
-
-def _rows(source: Path) -> int | None:
-    if source.suffix != ".parquet":
-        return None
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    try:
-        return pq.ParquetFile(source).metadata.num_rows
-    except pa.ArrowInvalid as error:
-        raise DataError(f"{source} is no Parquet file: {error}") from error
-
-
-def _chunks(source: Path, chunk: int) -> Iterator[Any]:
-    """Tables of `chunk` rows (the last has fewer), one at a time."""
-    import pyarrow as pa
-
-    name = source.name.removesuffix(".gz")
-    try:
-        if name.endswith(".parquet"):
-            import pyarrow.parquet as pq
-
-            for batch in pq.ParquetFile(source).iter_batches(chunk):
-                yield pa.Table.from_batches([batch])
-        elif name.endswith((".jsonl", ".ndjson")):
-            yield from _json_chunks(source, chunk)
-        elif name.endswith((".csv", ".tsv")):
-            yield from _csv_chunks(source, chunk, "\t" if name.endswith(".tsv") else ",")
-        else:
-            raise DataError(f"{source.name} is no table", accepted=".csv, .tsv, .jsonl, .parquet")
-    except (pa.ArrowException, OSError, EOFError, zlib.error) as error:
-        raise DataError(f"{source} cannot be read: {str(error)[:200]}") from error
-
-
-def _csv_chunks(source: Path, chunk: int, separator: str) -> Iterator[Any]:
-    import csv
-
-    import pyarrow as pa
-
-    # Texts only, as the training tables are read; types guessed chunk by chunk would differ.
-    opened = gzip.open if source.suffix == ".gz" else open
-    with opened(source, "rt", encoding="utf-8-sig", newline="") as stream:
-        try:
-            reader = csv.reader(stream, delimiter=separator)
-            header = next(reader, [])
-            while rows := list(itertools.islice(reader, chunk)):
-                wrong = next((row for row in rows if len(row) != len(header)), None)
-                if wrong is not None:
-                    raise DataError(
-                        f"{source}, line {reader.line_num}: {len(wrong)} fields",
-                        accepted=f"{len(header)}, as in the header",
-                    )
-                columns = zip(*rows, strict=True)
-                yield pa.table(
-                    {n: pa.array(v, pa.string()) for n, v in zip(header, columns, strict=True)}
-                )
-        except UnicodeDecodeError as error:
-            raise DataError(f"{source}: not UTF-8 ({error.reason})", accepted="UTF-8") from None
-        except csv.Error as error:
-            raise DataError(f"{source}: {error}") from None
-
-
-def _json_chunks(source: Path, chunk: int) -> Iterator[Any]:
-    import pyarrow as pa
-
-    opened = gzip.open if source.suffix == ".gz" else open
-    line = 0
-    with opened(source, "rt", encoding="utf-8-sig") as stream:
-        try:
-            while lines := list(itertools.islice(stream, chunk)):
-                rows: list[dict[str, Any]] = []
-                for text in lines:
-                    line += 1
-                    if text.strip():
-                        rows.append(_json_row(text, source, line))
-                names = dict.fromkeys(name for row in rows for name in row)
-                if names:
-                    yield pa.table({n: pa.array([row.get(n) for row in rows]) for n in names})
-        except UnicodeDecodeError as error:
-            raise DataError(f"{source}: not UTF-8 ({error.reason})", accepted="UTF-8") from None
-
-
-def _json_row(text: str, source: Path, line: int) -> dict[str, Any]:
-    try:
-        row = json.loads(text)
-    except ValueError as error:
-        raise DataError(f"{source}, line {line}: not JSON ({error})") from None
-    if not isinstance(row, dict):
-        raise DataError(f"{source}, line {line}: {type(row).__name__}", accepted="an object")
-    return row

@@ -13,7 +13,7 @@ import polars as pl
 
 from trine.core.errors import DataError, one_line
 
-__all__ = ["FORMATS", "read_table"]
+__all__ = ["FORMATS", "not_utf8", "read_table"]
 
 FORMATS = (".csv", ".tsv", ".jsonl", ".ndjson", ".parquet")
 
@@ -62,11 +62,16 @@ def _check_text(path: Path, data: bytes) -> None:
         data.decode("utf-8")
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
-        raise DataError(
-            f"{path}, line {line}: not UTF-8 (byte {data[error.start]:#04x})",
-            accepted="UTF-8",
-            hint=f"convert it, e.g.: iconv -f latin1 -t utf-8 {path.name} > new.csv",
-        ) from None
+        raise not_utf8(path, line, data[error.start]) from None
+
+
+def not_utf8(path: Path, line: int, byte: int) -> DataError:
+    """The error of a text that is in another encoding."""
+    return DataError(
+        f"{path}, line {line}: not UTF-8 (byte {byte:#04x})",
+        accepted="UTF-8",
+        hint=f"convert it, e.g.: iconv -f latin1 -t utf-8 {path.name} > new.csv",
+    )
 
 
 def _check_lines(path: Path, data: bytes) -> None:
