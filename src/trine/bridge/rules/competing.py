@@ -27,8 +27,8 @@ from trine.bridge.rules.table import Table
 __all__ = ["competing", "law_raises", "penalty_doubles", "reopening"]
 
 # Points together that double a suit contract, notrump, of a level.
-_TO_DOUBLE = {1: 40, 2: 27, 3: 24, 4: 22, 5: 20, 6: 17, 7: 13}
-_TO_DOUBLE_NOTRUMP = {1: 23, 2: 22, 3: 20, 4: 18, 5: 17, 6: 14, 7: 11}
+_TO_DOUBLE = {1: 40, 2: 25, 3: 23, 4: 21, 5: 19, 6: 16, 7: 12}
+_TO_DOUBLE_NOTRUMP = {1: 21, 2: 20, 3: 18, 4: 16, 5: 15, 6: 12, 7: 9}
 
 
 def competing(table: Table) -> list[Option]:

@@ -133,6 +133,10 @@ def improvements(table: Table) -> list[Option]:
         return []
     partner, now = table.partner, table.strain
     options: list[Option] = []
+    if table.level == 1 and now != NOTRUMP and partner.acted and partner.high >= 18:
+        # Partner may be strong: keep it open with a fit or some points.
+        options.append(Option(bid(2, now), (length(now, max(table.fit(now), 3)), support(now, 7))))
+        options.append(Option(bid(1, NOTRUMP), (hcp(7), length(now, 0, 3))))
     for suit in range(4):
         call = cheapest(suit, table.bid)
         if suit == now or level_of(call) > max(table.level, 2):

@@ -23,7 +23,7 @@ class Known(NamedTuple):
     Attributes:
       low, high: total points.
       shortest, longest: bounds of the four suit lengths.
-      tag: of the last call.
+      tag: of the last call that was no pass.
       forcing: of the last call.
       acted: number of calls other than passes.
       passes: number of passes.
@@ -67,7 +67,7 @@ def learn(before: Known, call: int, options: Iterable[Option]) -> Known:
     counted = before._replace(
         acted=before.acted + (call != PASS),
         passes=before.passes + (call == PASS),
-        tag=meant[0].tag if meant else "",
+        tag=before.tag if call == PASS else meant[0].tag if meant else "",
         forcing=max((o.forcing for o in meant), default=0),
     )
     if not meant:

@@ -63,7 +63,7 @@ def openings(table: Table) -> list[Option]:
 def _one_level_strengths(seat: int) -> tuple[tuple[Need, ...], ...]:
     if seat == 3:
         return ((hcp(13, 21),), (hcp(11, 12), (Feature.PEARSON, 15, 40)))
-    return ((hcp(12, 21),), (hcp(10, 11), (Feature.OPENING, 20, 40)))
+    return ((hcp(12, 21),), (hcp(10, 11), points(12), (Feature.OPENING, 20, 40)))
 
 
 def _preempts(seat: int) -> list[Option]:

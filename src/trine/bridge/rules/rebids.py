@@ -192,6 +192,8 @@ def _to_double(table: Table, opened: int) -> list[Option]:
             Option(cheapest(NOTRUMP, table.bid), (BALANCED, stop(strain), hcp(0, 17))),
         ]
     call = cheapest(opened, table.bid)
+    if strain != NOTRUMP:
+        options.append(Option(cheapest(strain, table.bid), (hcp(18),), 1, "cue", "strong"))
     if call + 5 < bid(4, opened):
         options.append(Option(call + 5, (length(opened, 6), points(16))))
     options.append(Option(call, (length(opened, 6),)))

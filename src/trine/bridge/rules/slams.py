@@ -48,7 +48,9 @@ def slam_tries(table: Table) -> list[Option]:
     if partner.low < 6 or partner.tag in ("aces", "final") or partner.tag.startswith("shown"):
         return []
     options: list[Option] = []
-    ask = table.level >= 2 and table.bid < bid(4, NOTRUMP)
+    # Over notrump 4NT speaks of points, over a suit it asks for aces: one bid, one meaning.
+    over_notrump = table.ours and table.strain == NOTRUMP
+    ask = table.level >= 2 and table.bid < bid(4, NOTRUMP) and not over_notrump
     for suit in sorted(_SUITS, key=table.shown, reverse=True):
         needs = trump_needs(table, suit, 8 if suit >= hearts else 9)
         if needs is None:
@@ -63,7 +65,7 @@ def slam_tries(table: Table) -> list[Option]:
     if partner.acted and (table.ours or table.bid < bid(4, clubs)):
         enough = SLAM - partner.low
         options.append(Option(bid(6, NOTRUMP), (hcp(enough), short_at_least(2)), 0, "final"))
-        if table.ours and bid(2, NOTRUMP) <= table.bid < bid(4, NOTRUMP):
+        if over_notrump and bid(2, NOTRUMP) <= table.bid < bid(4, NOTRUMP):
             needs = (hcp(SLAM - partner.hoped, enough - 1), short_at_least(2))
             options.append(Option(bid(4, NOTRUMP), needs, 0, "quantitative", "quantitative"))
     return options
@@ -96,6 +98,10 @@ def after_aces(table: Table, shown: int) -> list[Option]:
             Option(bid(6, suit), (*needs, (Feature.ACES, max(3 - shown, 0), 4)), 0, "final"),
             Option(PASS if stop_here == table.bid else stop_here, needs, 0, "final"),
         ]
+    for suit in sorted(range(4), key=table.shown, reverse=True):  # one trump fewer will have to do
+        if table.partner.shortest[suit] >= 4 and table.strain != suit:
+            enough = (length(suit, max(7 - table.partner.shortest[suit], 2)),)
+            options.append(Option(cheapest(suit, table.bid), enough, 0, "final"))
     return [*options, Option(cheapest(NOTRUMP, table.bid), (), 0, "final", fallback=True)]
 
 
