@@ -7,6 +7,7 @@ import pytest
 
 from tests.bridge.positions import small_network
 from tests.conftest import Command
+from trine.bridge.cards import format_hand, parse_deal
 from trine.bridge.network import save_network
 
 HAND = "AKQ52.K83.A4.J72"
@@ -39,6 +40,8 @@ def test_the_call_with_its_reasons(trine: Command, weights: str):
     assert [each["call"] for each in found["shown_before"]] == ["P", "1D"]
     assert found["sampling"]["deals"] == found["sampling"]["wanted"] == 16
     assert found["sampling"]["effective"] > 10
+    for example in found["sampling"]["examples"]:
+        assert format_hand(parse_deal(example).hand(2)) == HAND
     # The same question has the same answer.
     again = json.loads(trine(*line, "--json").stdout)
     assert {**again, "seconds": 0} == {**found, "seconds": 0}

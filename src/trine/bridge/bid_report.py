@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from trine.bridge.auction import Auction
 from trine.bridge.bots.base import Bot, Observations
 from trine.bridge.calls import format_call
-from trine.bridge.cards import SEATS, Vulnerability, format_hand
+from trine.bridge.cards import SEATS, Deal, Vulnerability, format_deal, format_hand
 from trine.bridge.consistent_deals import call_probabilities
 from trine.bridge.explain import Meaning, explain_auction
 from trine.bridge.table_search import Candidate, Search, SearchSettings, search_call
@@ -23,6 +23,12 @@ __all__ = ["BidReport", "Position", "report_bid"]
 
 _SHOWN = 0.01
 """Least probability of a call that is named."""
+
+_EXAMPLES = 3
+"""Sampled deals in the JSON."""
+
+_READ = 256
+"""Deals from which the meanings of calls are read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,6 +168,7 @@ class BidReport:
             "ignored_calls": [place + 1 for place in self.search.deals.ignored],
             "tricks": "double dummy" if self.settings.double_dummy else "estimated",
             "seed": self.settings.seed,
+            "examples": [format_deal(Deal(owner)) for owner in self.search.drawn[:_EXAMPLES]],
         }
 
 
@@ -192,7 +199,7 @@ def report_bid(
     if settings.samples:
         meanings = explain_auction(
             bot, (*auction.calls, call), auction.dealer, vulnerability,
-            settings.seed, settings.particles,
+            settings.seed, _READ, started + settings.seconds,
         )  # fmt: skip
     p = call_probabilities(bot, seen)[0]
     likely = [int(each) for each in np.argsort(-p, kind="stable") if p[each] >= _SHOWN]

@@ -46,7 +46,7 @@ _LEAST_ESS = 0.4
 FIRST = 4
 """Deals at the start for each that is kept: the first call is the one that rules out most."""
 
-_MOVES = ((0.0, 10), (0.05, 5), (0.15, 3))
+_MOVES = ((0.0, 8), (0.05, 4), (0.15, 2))
 """Metropolis steps after a resampling, from which share of effective deals on."""
 
 _MOST_EXCHANGED = 3
@@ -143,7 +143,7 @@ def read_auction(
     if hand is not None and hand.sum() != 13:
         raise DataError(f"a hand of {int(hand.sum())} cards", accepted="13")
     particles = _Particles.deal(
-        FIRST * count, seat, hand, Seeds(seed).generator("consistent deals")
+        FIRST * count, len(calls), seat, hand, Seeds(seed).generator("consistent deals")
     )
     table = _Table(bot, dealer, vulnerability, tuple(calls))
     ignored: list[int] = []
@@ -160,7 +160,7 @@ def read_auction(
         shares.append(share)
         if share * (1 - MISTAKES) * _IGNORED < noise * (1 - _IGNORED):
             ignored.append(place)
-        particles.weigh(caller, np.log((1 - MISTAKES) * p + noise))
+        particles.weigh(place, np.log((1 - MISTAKES) * p + noise))
         effective = particles.effective
         if effective < _LEAST_ESS * count:
             moves = [steps for least, steps in _MOVES if effective >= least * count][-1]
@@ -187,18 +187,19 @@ class _Table:
         p = call_probabilities(self.bot, seen)[:, self.calls[place]]
         return p, MISTAKES / int(seen.legal[0].sum()) if len(seen) else 0.0
 
-    def log_likelihood(self, owner: NDArray[np.uint8], seat: int, last: int) -> NDArray[np.float64]:
-        """`[n]` of all calls of a seat up to and with place `last`."""
-        total = np.zeros(len(owner))
-        for place in range((seat - self.dealer) % 4, last + 1, 4):
-            p, noise = self.likelihood(owner, place)
-            total += np.log((1 - MISTAKES) * p + noise)
-        return total
+    def log_likelihood(self, owner: NDArray[np.uint8], place: int) -> NDArray[np.float64]:
+        """`[n]` of one call, mistakes included."""
+        p, noise = self.likelihood(owner, place)
+        return np.log((1 - MISTAKES) * p + noise)
+
+    def callers(self) -> NDArray[np.int64]:
+        """`[T]` seats."""
+        return (self.dealer + np.arange(len(self.calls))) % 4
 
 
 @dataclass(slots=True)
 class _Particles:
-    """`N` deals under way: cards, log weights, log likelihoods `[N, 4]` of each seat's calls."""
+    """`N` deals under way: cards, log weights, log likelihoods `[N, T]` of the calls so far."""
 
     owner: NDArray[np.uint8]
     hidden: tuple[int, ...]
@@ -214,6 +215,7 @@ class _Particles:
     def deal(
         cls,
         count: int,
+        places: int,
         seat: int | None,
         hand: NDArray[np.bool_] | None,
         generator: np.random.Generator,
@@ -225,15 +227,15 @@ class _Particles:
             owner[:, hand] = seat
         ordered = np.repeat(np.array(hidden, np.uint8), 13)
         owner[:, cards] = generator.permuted(np.tile(ordered, (count, 1)), axis=1)
-        return cls(owner, hidden, generator, np.zeros(count), np.zeros((count, 4)))
+        return cls(owner, hidden, generator, np.zeros(count), np.zeros((count, places)))
 
     @property
     def effective(self) -> float:
         return float(1 / (self.weights**2).sum())
 
-    def weigh(self, caller: int, log_p: NDArray[np.float64]) -> None:
+    def weigh(self, place: int, log_p: NDArray[np.float64]) -> None:
         self.log_weights += log_p
-        self.log_likelihood[:, caller] += log_p
+        self.log_likelihood[:, place] = log_p
         self._normalise()
 
     def resample(self, count: int) -> None:
@@ -258,14 +260,21 @@ class _Particles:
             for rank in range(_MOST_EXCHANGED):
                 rows = np.flatnonzero(exchanged > rank)
                 proposal[rows, chosen[rows, rank]] = taker[rows]
-        found = self.log_likelihood.copy()
-        for seat in self.hidden:
-            rows = np.flatnonzero((pair == seat).any(1))
+        # A move is taken if the likelihood does not fall below a drawn share of the old one. No
+        # call can gain more than certainty, so most refusals are plain after a call or two: the
+        # least certain calls are read first, and only for deals that may still be moved.
+        callers = table.callers()[: last + 1]
+        changed = (pair[:, :, None] == callers).any(1)  # [n, last + 1]
+        old, new = self.log_likelihood[:, : last + 1], self.log_likelihood[:, : last + 1].copy()
+        margin = -np.log(draw.random(n)) - (old * changed).sum(1)
+        for place in np.argsort(old.mean(0), kind="stable").tolist():
+            rows = np.flatnonzero((margin > 0) & changed[:, place])
             if len(rows):
-                found[rows, seat] = table.log_likelihood(proposal[rows], seat, last)
-        gain = (found - self.log_likelihood).sum(1)
-        taken = np.log(draw.random(n)) < gain
-        self.owner[taken], self.log_likelihood[taken] = proposal[taken], found[taken]
+                new[rows, place] = table.log_likelihood(proposal[rows], place)
+                margin[rows] += new[rows, place]
+        taken = margin > 0
+        self.owner[taken] = proposal[taken]
+        self.log_likelihood[taken, : last + 1] = new[taken]
 
     def result(self, ignored: Sequence[int], shares: Sequence[float]) -> ConsistentDeals:
         # One string of bytes a deal: much faster to sort than rows of numbers.

@@ -7,6 +7,7 @@ suit lengths are given from their 10th to their 90th percentile.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -131,9 +132,16 @@ def explain_auction(
     vulnerability: int,
     seed: int = 0,
     count: int = 512,
+    deadline: float = math.inf,
 ) -> list[Meaning]:
-    """What each call shows at the time it is made; arguments as of `explain_call`."""
-    reading = read_auction(bot, calls, dealer, vulnerability, count=count, seed=seed)
+    """What each call shows at the time it is made.
+
+    The arguments are those of `explain_call`; after the `deadline` of `time.monotonic()` the sample
+    gets coarser instead of taking longer.
+    """
+    reading = read_auction(
+        bot, calls, dealer, vulnerability, count=count, seed=seed, deadline=deadline
+    )
     next(reading)
     return [
         _meaning(found, call, (dealer + place) % 4, place)

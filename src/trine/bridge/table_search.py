@@ -59,7 +59,7 @@ class SearchSettings:
     """
 
     samples: int = 64
-    particles: int = 256
+    particles: int = 128
     least_probability: float = 0.05
     most_candidates: int = 5
     seconds: float = math.inf
@@ -160,6 +160,7 @@ class Search:
       call: the one that is chosen.
       candidates: by probability.
       deals: that were sampled.
+      drawn: `[K, 52]` the deals looked at, all alike likely.
       used: on how many of them every candidate was bid out and scored.
       wanted: how many were asked for; more than `used` if the time was up.
     """
@@ -168,6 +169,7 @@ class Search:
     call: int
     candidates: tuple[Candidate, ...]
     deals: ConsistentDeals
+    drawn: NDArray[np.uint8]
     used: int
     wanted: int
 
@@ -235,7 +237,7 @@ def search_call(
         )
         for row, call in enumerate(candidates)
     )
-    return Search(own, chosen, found, deals, used, settings.samples)
+    return Search(own, chosen, found, deals, owner, used, settings.samples)
 
 
 def _candidates(
