@@ -10,10 +10,12 @@ import pytest
 from tests.bridge.positions import small_network
 from tests.bridge.test_bots import positions
 from trine.bridge.bots import shipped
-from trine.bridge.bots.base import PolicyBot
+from trine.bridge.bots.base import Observations, PolicyBot
 from trine.bridge.bots.fast_neural import ENCODINGS, FastNeuralBot
 from trine.bridge.bots.neural import NeuralBot, replay
 from trine.bridge.bots.registry import make_bot
+from trine.bridge.calls import PASS
+from trine.bridge.cards import parse_hand
 from trine.bridge.network import save_network
 from trine.bridge.observation import make_observation
 from trine.core.artifacts import read_arrays, read_metadata, write_arrays
@@ -55,6 +57,14 @@ def test_the_shipped_bot(weights: Path, monkeypatch: pytest.MonkeyPatch, tmp_pat
     monkeypatch.setattr(shipped, "WEIGHTS", tmp_path / "none.safetensors")
     with pytest.raises(DataError, match="the bot 'trine' has no network in this installation"):
         make_bot("trine")
+
+
+@pytest.mark.skipif(not shipped.WEIGHTS.is_file(), reason="no network is shipped yet")
+def test_the_network_that_comes_with_trine_opens_as_everybody_would():
+    bot = make_bot("trine")
+    hands = np.stack([parse_hand("AKQ52.K83.A4.J72"), parse_hand("5432.432.432.432")])
+    first = bot.calls(Observations.same_auction(hands, (), 0, 0))
+    assert first[0] < PASS and first[1] == PASS
 
 
 def test_another_codec_is_refused(weights: Path, tmp_path: Path):

@@ -17,13 +17,8 @@ from trine.bridge.cards import parse_hand
 from trine.bridge.deals import random_owner
 from trine.bridge.network import save_network
 from trine.bridge.scoring import imps, score
-from trine.bridge.table_search import (
-    DoubleDummyTricks,
-    EstimatedTricks,
-    SearchBot,
-    SearchSettings,
-    search_call,
-)
+from trine.bridge.table_rollouts import DoubleDummyTricks, EstimatedTricks, score_candidates
+from trine.bridge.table_search import SearchBot, SearchSettings, search_call
 
 SLAM = parse_hand("AKQJT98765432...")
 
@@ -89,7 +84,7 @@ def test_scores_are_those_of_each_deal_bid_alone(network):
     owner = random_owner(12, np.random.default_rng(2))
     calls, dealer, vulnerability = parse_auction("P 1C"), 3, 1
     candidates = [PASS, parse_call("1H"), parse_call("2N")]
-    points, names = table_search._scored(
+    points, names = score_candidates(
         network, owner, candidates, calls, dealer, vulnerability, _Known()
     )
     for row, candidate in enumerate(candidates):

@@ -21,23 +21,17 @@ import time
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
-from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from trine.bridge.auction import Contract
-from trine.bridge.bots.base import NO_CALL, Bot, Observations, Public
-from trine.bridge.calls import NUM_BIDS
+from trine.bridge.bots.base import Bot, Observations
 from trine.bridge.consistent_deals import ConsistentDeals, call_probabilities, sample_deals
-from trine.bridge.scoring import IMP_STEPS, score
+from trine.bridge.scoring import IMP_STEPS
+from trine.bridge.table_rollouts import DoubleDummyTricks, EstimatedTricks, score_candidates
 from trine.core.seeding import Seeds
 
-__all__ = [
-    "Candidate", "DoubleDummyTricks", "EstimatedTricks", "Search", "SearchBot", "SearchSettings",
-    "search_call",
-]  # fmt: skip
+__all__ = ["Candidate", "Search", "SearchBot", "SearchSettings", "search_call"]
 
 _CHUNK = 8
 """Deals between two looks at the clock."""
@@ -66,67 +60,6 @@ class SearchSettings:
     margin: float = 1.0
     double_dummy: bool = False
     seed: int = 0
-
-
-class Tricks(Protocol):
-    """Where the tricks of a contract come from."""
-
-    def tricks(
-        self,
-        owner: NDArray[np.uint8],
-        strain: NDArray[np.int64],
-        declarer: NDArray[np.int64],
-        deal: NDArray[np.int64],
-    ) -> NDArray[np.int64]:
-        """`[n]` of contracts on deals `[n, 52]`; rows of one deal have the same `deal` `[n]`."""
-        ...
-
-
-class EstimatedTricks:
-    """By `trine.bridge.trick_estimate`, with its error drawn.
-
-    Args:
-      generator: of the errors.
-    """
-
-    def __init__(self, generator: np.random.Generator) -> None:
-        from trine.bridge.trick_estimate import load_estimate
-
-        self._estimate, self._generator = load_estimate(), generator
-
-    def tricks(
-        self,
-        owner: NDArray[np.uint8],
-        strain: NDArray[np.int64],
-        declarer: NDArray[np.int64],
-        deal: NDArray[np.int64],
-    ) -> NDArray[np.int64]:
-        """See `Tricks`."""
-        return self._estimate.draw(owner, strain, declarer, deal, self._generator)
-
-
-class DoubleDummyTricks:
-    """By the double-dummy solver, each contract on a deal once."""
-
-    def tricks(
-        self,
-        owner: NDArray[np.uint8],
-        strain: NDArray[np.int64],
-        declarer: NDArray[np.int64],
-        deal: NDArray[np.int64],
-    ) -> NDArray[np.int64]:
-        """See `Tricks`."""
-        from trine.bridge.double_dummy import solve_contract
-
-        solved: dict[tuple[int, int, int], int] = {}
-        found = np.zeros(len(owner), np.int64)
-        for row, key in enumerate(
-            zip(deal.tolist(), strain.tolist(), declarer.tolist(), strict=True)
-        ):
-            if key not in solved:
-                solved[key] = solve_contract(owner[row], key[1], key[2])
-            found[row] = solved[key]
-        return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,7 +148,7 @@ def search_call(
         if points and time.monotonic() >= deadline:
             break
         part = owner[start : start + step]
-        scored, names = _scored(bot, part, candidates, calls, dealer, vulnerability, judge)
+        scored, names = score_candidates(bot, part, candidates, calls, dealer, vulnerability, judge)
         points.append(scored * (1 if seat % 2 == 0 else -1))
         contracts.append(names)
     table = np.concatenate(points, axis=1)
@@ -251,74 +184,6 @@ def _candidates(
     if own not in kept:
         kept = [own, *kept[: settings.most_candidates - 1]]
     return own, kept, np.maximum(p[kept], 1e-12)
-
-
-def _scored(
-    bot: Bot,
-    owner: NDArray[np.uint8],
-    candidates: Sequence[int],
-    calls: Sequence[int],
-    dealer: int,
-    vulnerability: int,
-    judge: Tricks,
-) -> tuple[NDArray[np.int64], list[Counter[str]]]:
-    """`[C, K]` points of North-South, and each candidate's final contracts."""
-    count, k = len(candidates), len(owner)
-    everyone = np.tile(owner, (count, 1))
-    begun = np.tile(np.array(calls, np.int8).reshape(1, -1), (count * k, 1))
-    first = np.repeat(np.array(candidates, np.int8), k)[:, None]
-    ended = _bid_on(bot, everyone, np.concatenate([begun, first], axis=1), dealer, vulnerability)
-    public = Public.of(ended, np.full(len(ended), dealer))
-    played = public.bid >= 0
-    bid, declarer = np.maximum(public.bid, 0), np.maximum(public.declarer, 0)
-    taken = np.zeros(len(ended), np.int64)
-    rows = np.flatnonzero(played)
-    deal = np.tile(np.arange(k), count)
-    if len(rows):
-        taken[rows] = judge.tricks(everyone[rows], bid[rows] % 5, declarer[rows], deal[rows])
-    vulnerable = vulnerability >> (declarer % 2) & 1
-    points = _points()[public.doubled, vulnerable, bid, taken] * (1 - 2 * (declarer % 2))
-    names = [
-        str(Contract(b // 5 + 1, b % 5, x, d)) if b >= 0 else "P"
-        for b, x, d in zip(
-            public.bid.tolist(), public.doubled.tolist(), declarer.tolist(), strict=True
-        )
-    ]
-    counted = [Counter(names[row * k : (row + 1) * k]) for row in range(count)]
-    return np.where(played, points, 0).reshape(count, k), counted
-
-
-def _bid_on(
-    bot: Bot,
-    owner: NDArray[np.uint8],
-    calls: NDArray[np.int8],
-    dealer: int,
-    vulnerability: int,
-) -> NDArray[np.int8]:
-    """`[n, t]` the auctions to their end, padded."""
-    dealers = np.full(len(owner), dealer)
-    going = np.flatnonzero(~Public.of(calls, dealers).over)
-    while len(going):
-        seat = np.full(len(going), (dealer + calls.shape[1]) % 4)
-        seen = Observations(
-            owner[going] == seat[:, None], dealers[going], seat,
-            np.full(len(going), vulnerability), calls[going],
-        )  # fmt: skip
-        column = np.full((len(owner), 1), NO_CALL, np.int8)
-        column[going, 0] = bot.calls(seen)
-        calls = np.concatenate([calls, column], axis=1)
-        going = going[~Public.of(calls[going], dealers[going]).over]
-    return calls
-
-
-@cache
-def _points() -> NDArray[np.int64]:
-    """Points of the declarer's side: `[3 doubled, 2 vulnerable, 35 bids, 14 tricks]`."""
-    table = np.zeros((3, 2, NUM_BIDS, 14), np.int64)
-    for doubled, vulnerable, bid, taken in np.ndindex(*table.shape):
-        contract = Contract(bid // 5 + 1, bid % 5, doubled, 0)
-        table[doubled, vulnerable, bid, taken] = score(contract, taken, 3 * vulnerable)
-    return table
 
 
 def _choice(
