@@ -23,12 +23,17 @@ SECTIONS: dict[str, str] = {
     "games-exact": "trine.games.demo:exact_search",
     "games-sampled": "trine.games.demo:sampled_search",
     "games-convention": "trine.games.demo:convention",
+    "bridge": "trine.bridge.demo:section",
     "dynamics": "trine.dynamics.demo:section",
     "embeddings": "trine.embeddings.demo:section",
 }
 
 # Sections that need an extra; without it they are left out, with one line.
-NEEDS: dict[str, str] = {"dynamics": "dynamics", "embeddings": "embeddings"}
+NEEDS: dict[str, str] = {
+    "bridge": "bridge",
+    "dynamics": "dynamics",
+    "embeddings": "embeddings",
+}
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
