@@ -36,28 +36,31 @@ def directly(owner: np.ndarray) -> np.ndarray:
     return np.array(tables)[:, [3, 2, 1, 0, 4]]
 
 
+def measure(count: int, seed: int) -> dict[str, float]:
+    """Deals per CPU second of both ways, `directly` and `trine`, on the same deals."""
+    import endplay._dds as dds
+
+    dds.SetMaxThreads(1)
+    owner = block_owner(0, seed=seed, part="all")[:count]
+    start = time.process_time()
+    tables = directly(owner)
+    plain = time.process_time() - start
+    with tempfile.TemporaryDirectory() as directory:
+        path = Path(directory) / "a.deals"
+        start = time.process_time()
+        generate_deals(path, count, seed=seed, executor=SerialExecutor(), progress=SilentProgress())
+        ours = time.process_time() - start
+        assert (read_solved_deals(path).tricks == tables.reshape(-1, 20)).all()
+    return {"directly": count / plain, "trine": count / ours}
+
+
 def main() -> None:
     """Measures and prints."""
     count = int(sys.argv[1]) if len(sys.argv) > 1 else 40
     rounds = int(sys.argv[2]) if len(sys.argv) > 2 else 3
-    import endplay._dds as dds
-
-    dds.SetMaxThreads(1)
-    seconds: dict[str, list[float]] = {"directly": [], "trine": []}
-    for seed in range(rounds):
-        owner = block_owner(0, seed=seed, part="all")[:count]
-        start = time.process_time()
-        tables = directly(owner)
-        seconds["directly"].append(time.process_time() - start)
-        with tempfile.TemporaryDirectory() as directory:
-            path = Path(directory) / "a.deals"
-            start = time.process_time()
-            generate_deals(
-                path, count, seed=seed, executor=SerialExecutor(), progress=SilentProgress()
-            )
-            seconds["trine"].append(time.process_time() - start)
-            assert (read_solved_deals(path).tricks == tables.reshape(-1, 20)).all()
-    rates = {name: rounds * count / sum(times) for name, times in seconds.items()}
+    found = [measure(count, seed) for seed in range(rounds)]
+    # The harmonic mean: all deals by all the time.
+    rates = {name: rounds / sum(1 / turn[name] for turn in found) for name in found[0]}
     for name, rate in rates.items():
         print(f"{name:10} {rate:.3f} deals per CPU second")
     print(f"ratio      {rates['trine'] / rates['directly']:.3f}")
