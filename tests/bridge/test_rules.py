@@ -79,7 +79,7 @@ STANDARD = [
     ("1H", "KQ973.4.KJ973.82", "2H", "Michaels"),
     ("1D 1S", "Q3.KJ84.873.A982", "X", "negative"),
     ("1H 1S", "Q3.KJ84.A873.J82", "2S", "cue-bid: limit raise or better"),
-    ("1S X", "QJ84.3.A8732.K82", "2NT", "limit raise or better over the double"),
+    ("1S X", "QJ84.32.A873.K82", "2NT", "limit raise or better over the double"),
     ("1D X P", "Q973.84.J873.982", "1S", "answers the double"),
     ("1D X P", "KJ973.84.873.AQ2", "2S", "jumps with 9 to 11"),
     ("1S 2H P P", "AKJ84.3.A87.KJ82", "X", "reopens"),
@@ -176,7 +176,7 @@ def test_what_a_call_shows_is_true_of_the_hands_that_make_it() -> None:
     random = np.random.default_rng(6)
     hands = random.permuted(np.tile(np.arange(52) < 13, (4000, 1)), axis=1)
     lengths = hands.reshape(-1, 4, 13).sum(2)
-    points = hand_features(hands)[:, Feature.HCP]
+    features = hand_features(hands)
     table = Table()
     options = options_of(table)
     made = BOT.calls(Observations.same_auction(hands, (), 0, 0))
@@ -185,7 +185,8 @@ def test_what_a_call_shows_is_true_of_the_hands_that_make_it() -> None:
         rows = made == call
         assert (lengths[rows] >= np.array(known.shortest)).all(), format_call(call)
         assert (lengths[rows] <= np.array(known.longest)).all(), format_call(call)
-        assert (points[rows] >= known.low).all() and (points[rows] <= known.high).all()
+        assert (features[rows, Feature.POINTS] >= known.low).all(), format_call(call)
+        assert (features[rows, Feature.HCP] <= known.high).all(), format_call(call)
 
 
 def test_the_texts_of_alerts() -> None:
