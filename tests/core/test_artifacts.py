@@ -83,6 +83,43 @@ def test_an_error_of_the_writer_leaves_nothing(tmp_path: Path):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize("error", [OSError(errno.ENOSPC, "full"), KeyboardInterrupt()])
+def test_a_folder_is_replaced_whole_or_not_at_all(tmp_path: Path, error: BaseException):
+    folder = tmp_path / "deep" / "folder"
+    for name in ("old", "new"):
+        with artifacts.atomic_folder(folder) as scratch:
+            scratch.mkdir()
+            (scratch / name).write_text(name)
+            assert [path.name for path in folder.glob("*")] == ([] if name == "old" else ["old"])
+    assert [path.name for path in folder.iterdir()] == ["new"]
+    expected = DataError if isinstance(error, OSError) else KeyboardInterrupt
+    with pytest.raises(expected), artifacts.atomic_folder(folder) as scratch:
+        scratch.mkdir()
+        raise error
+    assert [path.name for path in folder.iterdir()] == ["new"]
+    assert [path.name for path in folder.parent.iterdir()] == ["folder"]
+
+
+def test_a_folder_survives_an_end_between_the_two_names(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    (folder / "old").touch()
+    rename = Path.rename
+
+    def interrupted(self: Path, target: Path) -> Path:
+        if self.name.endswith(".tmp") and not self.name.endswith(".old.tmp"):
+            raise KeyboardInterrupt
+        return rename(self, target)
+
+    monkeypatch.setattr(Path, "rename", interrupted)
+    with pytest.raises(KeyboardInterrupt), artifacts.atomic_folder(folder) as scratch:
+        scratch.mkdir()
+    assert [path.name for path in tmp_path.iterdir()] == ["folder"]
+    assert (folder / "old").is_file()
+
+
 def test_a_directory_that_cannot_be_made_is_one_line(tmp_path: Path):
     (tmp_path / "file").write_text("")
     with pytest.raises(DataError, match="cannot write"):

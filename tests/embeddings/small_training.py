@@ -75,14 +75,19 @@ def small_recipe(tasks: list[Task], **training: Any) -> Recipe:
     )
 
 
-def small_fit(folder: Path, place: Path, die_at: int = 0, **training: Any) -> Any:
-    """Trains in `folder` from the encoder in `place`; kills its own process after a step."""
+def small_fit(
+    folder: Path, place: Path, die_at: int = 0, *, by: int = signal.SIGKILL, **training: Any
+) -> Any:
+    """Trains in `folder` from the encoder in `place`; sends its process a signal after a step."""
     from tests.embeddings.small_encoders import small_encoder
     from trine.embeddings.training import fit
 
+    sent: list[float] = []
+
     def receive(event: ProgressEvent) -> None:
-        if die_at and event.done >= die_at:
-            os.kill(os.getpid(), signal.SIGKILL)
+        if die_at and event.done >= die_at and not sent:
+            sent.append(event.done)
+            os.kill(os.getpid(), by)
 
     tasks = [label_task(), pair_task()]
     options = {"tasks_per_step": 1, "distillation": 0.2, "task_heads": True, "hard_negatives": 0.25}

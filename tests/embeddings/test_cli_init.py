@@ -62,6 +62,8 @@ def test_stdout_is_a_recipe_and_stderr_the_audit(init: Any) -> None:
     recipe, _ = load_recipe(Path("recipe.toml"))
     (task,) = recipe.tasks
     assert (task.name, task.kind, task.language, task.split) == ("cards", "single", "lang", "split")
+    assert "tasks_per_step = 0" in done.out
+    assert "alpha =" not in done.out  # it counts only where tasks are drawn
     assert "Audit" in done.err
     assert "1 text with different labels" not in done.err  # its repeat is in another language
     assert "number 0" not in done.out

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -15,6 +16,7 @@ from tests.embeddings.small_encoders import small_encoder
 from tests.embeddings.small_training import label_frame
 from trine.cli.app import main
 from trine.core.records import read_metrics
+from trine.embeddings.training import _Record as Record
 
 HEAVY = ("torch", "sentence_transformers", "transformers", "datasets", "mteb")
 
@@ -80,6 +82,35 @@ def test_train_prints_one_document_and_resumes(
     assert "report.html" in out
 
 
+def test_ctrl_c_keeps_the_step_and_going_on_is_said(
+    recipe: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    class Asking(Record):
+        """Presses Ctrl-C while step 2 is recorded."""
+
+        def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+            super().on_step_end(args, state, control, **kwargs)
+            if state.global_step == 2 and not pressed:
+                pressed.append(2)
+                signal.raise_signal(signal.SIGINT)
+
+    pressed: list[int] = []
+    monkeypatch.setattr("trine.embeddings.training._Record", Asking)
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        code, out, err = run(capsys, str(recipe), "--run", str(tmp_path / "one"))
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert (code, out) == (130, "")
+    assert "stopping after this step" in err
+    code, _, err = run(capsys, str(recipe), "--run", str(tmp_path / "one"))
+    assert code == 0
+    assert "going on at step 2 of 4" in err
+    rows = read_metrics(tmp_path / "one" / "metrics.jsonl")
+    assert rows["step"].to_list() == [1, 2, 3, 4]
+
+
 def test_dry_run_trains_nothing(
     recipe: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -93,6 +124,32 @@ def test_dry_run_trains_nothing(
     code, out, _ = run(capsys, *words)
     assert code == 0
     assert "info_nce" in out
+    assert " rate " not in out
+    # A rate is shown where tasks are drawn, and only there.
+    assert document["tasks"][0]["rate"] is None
+    second = recipe.read_text().split("[[tasks]]")[1].replace('name = "topic"', 'name = "other"')
+    recipe.write_text(f"{recipe.read_text()}[[tasks]]{second}")
+    code, out, _ = run(capsys, *words, "--set", "training.tasks_per_step=1", "--json")
+    assert [task["rate"] for task in json.loads(out)["tasks"]] == [0.5, 0.5]
+    code, out, _ = run(capsys, *words, "--set", "training.tasks_per_step=1")
+    assert " rate " in out
+
+
+def test_scores_of_train_are_those_of_evaluate(
+    recipe: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    # Of another seed: rows and triplets of a score do not depend on it.
+    recipe.write_text(f"seed = 3\n{recipe.read_text()}")
+    code, out, _ = run(capsys, str(recipe), "--runs", str(tmp_path / "r"), "--json")
+    assert code == 0
+    trained = json.loads(out)
+    with pytest.raises(SystemExit):
+        main(["embeddings", "evaluate", trained["model"], "--suite", str(recipe), "--json"])
+    scored = json.loads(capsys.readouterr().out)
+    at_width = [row for row in trained["scores"] if row["width"] == 8]
+    assert {row["metric"]: row["score"] for row in scored} == pytest.approx(
+        {row["metric"]: row["score"] for row in at_width}
+    )
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import polars as pl
 import pytest
 
@@ -16,6 +17,7 @@ from trine.cli.app import main
 from trine.core.errors import UsageError
 from trine.core.tables import to_markdown
 from trine.embeddings import api
+from trine.embeddings.bases import BASES
 from trine.embeddings.comparing import compare
 from trine.embeddings.comparing_report import comparison_table, main_scores, write_comparison
 from trine.embeddings.tasks import ScoreRow
@@ -91,6 +93,105 @@ def test_a_table_of_blank_lines_is_taken_by_init_and_by_encode(call: Any, room: 
     assert (code, err) == (0, "")
     assert out == ("18 vectors of 16 numbers in b.parquet; 18 rows without a text have none\n")
     assert pl.read_parquet("b.parquet")["text"].null_count() == 18
+
+
+def test_an_export_is_replaced_whole_and_a_models_folder_is_none(
+    call: Any, room: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = ("export", "tiny", "--onnx", "--out")
+    code, out, err = call(*words, "tiny")
+    assert (code, out) == (3, "")
+    assert "tiny exists and is not an export; choose another folder: --out" in err
+    assert not (room / "tiny" / "model.onnx").exists()
+    assert call(*words, "again")[0] == 0
+    first = {path.name: path.read_bytes() for path in (room / "again").iterdir()}
+
+    def full_disk(*_: object) -> None:  # after the graph, before the settings
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("trine.embeddings.onnx_export.write_json", full_disk)
+        code, _, err = call(*words, "again", "--int8")
+    assert code == 3
+    assert "No space left on device" in err
+    assert {path.name: path.read_bytes() for path in (room / "again").iterdir()} == first
+    assert call(*words, "again", "--int8")[0] == 0
+    assert (room / "again" / "model.onnx").read_bytes() != first["model.onnx"]
+    assert sorted(path.name for path in (room / "again").iterdir()) == sorted(first)
+
+
+def test_a_name_is_the_same_model_in_every_command(
+    call: Any, room: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # A folder called like a base: the base is meant; here a base that cannot be had.
+    (room / "minilm").symlink_to(room / "tiny")
+
+    def none() -> None:
+        raise UsageError("the base is meant")
+
+    monkeypatch.setitem(BASES, "minilm", none)
+    commands = (
+        ("encode", "topic.csv", "--out", "n.parquet", "--model"),
+        ("evaluate", "--suite", "suite.toml", "--draws", "2"),
+        ("compare", "--suite", "suite.toml", "--draws", "2"), ("export", "--onnx"),
+        ("serve", "--port", "0"),
+    )  # fmt: skip
+    monkeypatch.setattr("trine.embeddings.serving.run.run_server", lambda *_, **__: None)
+    for words in commands:
+        code, _, err = call(*words, "minilm")
+        assert (code, "the base is meant" in err) == (2, True), words
+        assert call(*words, "./minilm")[0] == 0, words
+    (room / "minilm").unlink()
+
+
+def test_a_suite_without_training_texts_needs_a_mixture(call: Any, room: Path) -> None:
+    suite = (room / "suite.toml").read_text()
+    (room / "unseen.toml").write_text(suite + 'role = "zero_shot"\n')
+    words = ("compare", "tiny+pca4", "--suite", "unseen.toml", "--draws", "2", "--json")
+    code, out, err = call(*words)
+    assert (code, out) == (2, "")
+    assert "tiny+pca4: the suite has no training texts" in err
+    assert "--mixture recipe.toml" in err
+    code, out, _ = call(*words, "--mixture", "suite.toml")
+    own = call("compare", "tiny+pca4", "--suite", "suite.toml", "--draws", "2", "--json")[1]
+    assert code == 0
+    assert json.loads(out) == json.loads(own)
+    words = ("evaluate", "tiny+pca4", *words[2:], "--mixture", "suite.toml")
+    scores = [[row["score"] for row in json.loads(text)] for text in (call(*words)[1], own)]
+    assert scores[0] == scores[1]
+    code, _, err = call("export", "tiny+pca4", "--onnx")
+    assert (code, "--mixture" in err) == (2, True)
+    assert call("export", "tiny+pca4", "--onnx", "--mixture", "suite.toml", "--out", "p")[0] == 0
+    settings = json.loads((room / "p" / "trine_onnx.json").read_text())
+    assert settings["width"] == 4
+
+
+def test_an_endpoint_is_scored_at_the_widths_that_are_asked_for(
+    call: Any, room: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Endpoint:
+        """Gives six numbers for every text and costs nothing."""
+
+        model, shown, is_local = "far", "http://localhost/v1", True
+
+        def __init__(self, *_: object) -> None:
+            pass
+
+        def estimate(self, texts: list[str]) -> api.Estimate:
+            return api.Estimate(len(texts), 0, 0.0)
+
+        def encode(self, texts: list[str], advance: object = None) -> np.ndarray:
+            return np.array([[len(t), *map(t.count, "aeiou")] for t in texts], dtype=np.float32)
+
+    monkeypatch.setattr(api, "ApiModel", Endpoint)
+    (room / "prefix.toml").write_text((room / "suite.toml").read_text() + 'prefix = "q: "\n')
+    code, out, err = call(
+        "compare", "tiny", "--suite", "prefix.toml", "--draws", "2", "--width", "2", "--width", "4",
+        "--api", "http://localhost/v1", "--api-model", "far", "--cache", "k.sqlite",
+    )  # fmt: skip
+    assert code == 0
+    assert all(f"{model}, {width}-d" in out for model in ("tiny", "far") for width in (2, 4))
+    assert "far: gets the texts without the prefixes of the recipe" in err
 
 
 def test_a_page_beside_the_table(call: Any, room: Path) -> None:

@@ -15,7 +15,14 @@ from tests.embeddings.tiny import tiny_encoder
 from trine.core.errors import DataError
 from trine.core.seeding import Seeds
 from trine.embeddings.adapters import add_adapters, has_adapters
-from trine.embeddings.config import ModelConfig, Recipe, TaskConfig, TrainingConfig, load_recipe
+from trine.embeddings.config import (
+    HeadConfig,
+    ModelConfig,
+    Recipe,
+    TaskConfig,
+    TrainingConfig,
+    load_recipe,
+)
 from trine.embeddings.encoder import add_head, cut, load_model
 from trine.embeddings.inference import Encoder
 from trine.embeddings.model_card import model_card
@@ -126,6 +133,24 @@ def test_the_card_tells_width_tasks_licences_scores_and_use(
     assert "| unseen | all | spearman | 4 | 60.0 |  | 30 |" in zero_shot
     assert "| topics | en | accuracy | 4 | 81.2 | 0.5 | 40 |" in trained
     assert json.loads((folder / SCORES).read_text())[1]["se"] is None
+
+
+def test_the_card_says_only_what_was_done() -> None:
+    first, second = RECIPE.tasks
+    two = (first, second.model_copy(update={"role": "train", "batch_size": 8}))
+    both = model_card(RECIPE.model_copy(update={"tasks": two}))
+    assert "7 steps, each the sum of the gradients of a batch of every task, 2 in all" in both
+    assert "- batches of 32 (unseen 8)" in both
+    assert "- head started by pca, and by it again on the trained encoder" in both
+    assert "drawn by" not in both
+    training = RECIPE.training.model_copy(update={"tasks_per_step": 1})
+    drawn = model_card(RECIPE.model_copy(update={"tasks": two, "training": training}))
+    assert "gradients of 1 of 2 tasks' batches, the tasks drawn by (rows) ** 0.5" in drawn
+    alone = model_card(RECIPE.model_copy(update={"head": HeadConfig(start="none")}))
+    assert "7 steps, each a batch of the one task\n- batches of 32\n" in alone
+    assert "no head" in alone
+    once = model_card(RECIPE.model_copy(update={"head": HeadConfig(refit=False)}))
+    assert "- head started by pca\n" in once
 
 
 def test_the_code_of_the_card_runs(tmp_path: Path, tasks: list[Task]) -> None:

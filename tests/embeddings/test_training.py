@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -27,6 +28,7 @@ from trine.core.errors import ConfigError, DataError, UsageError
 from trine.core.records import read_metrics
 from trine.core.seeding import Seeds
 from trine.embeddings.config import Recipe, TaskConfig, TrainingConfig
+from trine.embeddings.interrupts import StopAfterStep
 from trine.embeddings.losses import loss_name, make_loss
 from trine.embeddings.train_run import plan, train
 from trine.embeddings.trainer import WEIGHTS, WHOLE, last_checkpoint
@@ -39,6 +41,14 @@ def _one_thread() -> Iterator[None]:
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(before)
+
+
+@pytest.fixture
+def _ctrl_c() -> Iterator[None]:
+    # A process that a shell has put in the background ignores it from the start.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 def weights(model: SentenceTransformer) -> dict[str, torch.Tensor]:
@@ -165,6 +175,47 @@ def test_a_killed_run_ends_with_the_weights_of_one_that_was_not(tmp_path: Path) 
     again = small_fit(tmp_path / "killed", tmp_path / "base")
     assert again.resumed == 9
     assert all(torch.equal(one[n], w) for n, w in weights(again.model).items())
+
+
+@pytest.mark.usefixtures("_ctrl_c")
+def test_ctrl_c_ends_the_step_and_keeps_it(tmp_path: Path) -> None:
+    whole = small_fit(tmp_path / "whole", tmp_path / "base")
+    with pytest.raises(KeyboardInterrupt):
+        small_fit(tmp_path / "stopped", tmp_path / "base", die_at=5, by=signal.SIGINT)
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    kept = last_checkpoint(tmp_path / "stopped" / "checkpoints")
+    assert kept is not None
+    # Asked for at the end of step 5 or in step 6; the checkpoints of save_every are 4 and 8.
+    assert kept.name in ("checkpoint-5", "checkpoint-6")
+    resumed = small_fit(tmp_path / "stopped", tmp_path / "base")
+    assert resumed.resumed == int(kept.name.rpartition("-")[2])
+    one, two = weights(whole.model), weights(resumed.model)
+    assert all(torch.equal(one[name], two[name]) for name in one)
+    assert resumed.losses == whole.losses
+
+
+@pytest.mark.usefixtures("_ctrl_c")
+def test_the_second_ctrl_c_does_not_wait() -> None:
+    said: list[str] = []
+    ended = False
+    with pytest.raises(KeyboardInterrupt), StopAfterStep(said.append):
+        signal.raise_signal(signal.SIGINT)
+        ended = True  # the first one only asks
+        assert len(said) == 1
+        signal.raise_signal(signal.SIGINT)
+        ended = False
+    assert ended
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_another_handler_of_ctrl_c_is_left_alone() -> None:
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)  # as in the workers of a study
+    try:
+        with StopAfterStep(print):
+            assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+        assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def test_checkpoints_hold_what_is_trained_and_no_pickle(tmp_path: Path) -> None:

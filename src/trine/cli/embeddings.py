@@ -101,7 +101,9 @@ def _show_plan(facts: dict[str, Any], as_json: bool) -> None:
         f"{facts['base']} to {facts['dimension']} numbers: {facts['steps']} steps, "
         f"{facts['tasks_per_step']} tasks in each"
     )
-    table = Table(pl.DataFrame(rows, infer_schema_length=None), title)
+    frame = pl.DataFrame(rows, infer_schema_length=None)
+    empty = ["rate"] if frame["rate"].null_count() == frame.height else []
+    table = Table(frame.drop(empty), title)
     emit(facts, as_json=as_json, tables=[table])
 
 
@@ -121,6 +123,12 @@ DrawsOption = Annotated[
 ]
 
 
+MixtureOption = Annotated[
+    Path | None,
+    typer.Option("--mixture", help="Recipe whose training texts fit +pcaN.  [default: the suite]"),
+]
+
+
 @app.command()
 def evaluate(
     model: Annotated[str, typer.Argument(help="A folder, a base (minilm, ...) or a hub name.")],
@@ -128,6 +136,7 @@ def evaluate(
     widths: WidthOption = None,
     split: Annotated[str, typer.Option(help="test or validation.")] = "test",
     max_rows: MaxRowsOption = None,
+    mixture: MixtureOption = None,
     draws: DrawsOption = 10,
     as_json: JsonOption = False,
 ) -> None:
@@ -147,7 +156,7 @@ def evaluate(
     from trine.embeddings.train_report import scores_table
 
     rows = evaluate_model(
-        open_scored(model, tasks),
+        open_scored(model, tasks if mixture is None else _mixture(mixture) or []),
         tasks,
         model_name=model,
         widths=widths,
@@ -157,6 +166,10 @@ def evaluate(
         progress=make_progress(),
     )
     emit([asdict(row) for row in rows], as_json=as_json, tables=[scores_table(rows)])
+
+
+def _mixture(recipe: Path | None) -> list[Any] | None:
+    return None if recipe is None else _suite(recipe, "--mixture")
 
 
 def _suite(suite: Path, what: str) -> list[Any]:
@@ -185,6 +198,7 @@ def compare(
     yes: Annotated[
         bool, typer.Option("--yes", help="Call the endpoint without asking; the cost is said.")
     ] = False,
+    mixture: MixtureOption = None,
     cache: Annotated[
         Path | None,
         typer.Option("--cache", help="Where answers are kept.  [default: under $TRINE_CACHE]"),
@@ -218,15 +232,19 @@ def compare(
         endpoint = ApiModel(api, api_model, cache or cache_directory() / "api-vectors.sqlite")
         estimate = endpoint.estimate(api_texts(tasks, max_rows=max_rows, draws=draws))
         say(f"{api_model}: {estimate}")
+        if any(task.config.prefix for task in tasks):
+            say(f"{api_model}: gets the texts without the prefixes of the recipe")
         if estimate.texts and not endpoint.is_local and not yes:
             _ask(f"call {endpoint.shown} now?")
     rows = run_compare(
-        models, tasks, widths=widths, max_rows=max_rows, draws=draws, progress=make_progress()
-    )
+        models, tasks, mixture=_mixture(mixture), widths=widths, max_rows=max_rows, draws=draws,
+        progress=make_progress(),
+    )  # fmt: skip
     if endpoint is not None:
         rows += api_scores(
-            endpoint, tasks, max_rows=max_rows, draws=draws, progress=make_progress()
-        )
+            endpoint, tasks, widths=widths, max_rows=max_rows, draws=draws,
+            progress=make_progress(),
+        )  # fmt: skip
     written = f"page: {write_comparison(rows, out)}" if out is not None else ""
     emit(
         [asdict(row) for row in rows],
@@ -290,12 +308,14 @@ def export(
     onnx: Annotated[bool, typer.Option("--onnx", help="As an ONNX graph.")] = False,
     int8: Annotated[bool, typer.Option("--int8", help="Matrices in 8 bits.")] = False,
     out: Annotated[
-        Path | None, typer.Option("--out", help="Folder to write.  [default: MODEL-onnx]")
+        Path | None,
+        typer.Option("--out", help="Folder to write.  [default: MODEL-onnx, with -int8]"),
     ] = None,
     suite: Annotated[
         Path | None,
         typer.Option("--suite", help="A recipe: measure on its tasks what the export loses."),
     ] = None,
+    mixture: MixtureOption = None,
     max_rows: MaxRowsOption = None,
     draws: DrawsOption = 10,
     as_json: JsonOption = False,
@@ -312,14 +332,13 @@ def export(
     from trine.core.extras import require
 
     require("embeddings", "trine embeddings export")
+    from trine.embeddings.bases import folder_named
     from trine.embeddings.comparing import open_model
     from trine.embeddings.onnx_export import export_onnx, quality_loss
 
-    opened = open_model(model, tasks)
-    name = Path(model).name if Path(model).is_dir() else model.replace("/", "-")
-    folder = out or Path(model if Path(model).is_dir() else name).with_name(
-        f"{name}-onnx{'-int8' if int8 else ''}"
-    )
+    opened = open_model(model, tasks if mixture is None else _mixture(mixture) or [])
+    source = folder_named(model) or Path(model.replace("/", "-"))
+    folder = out or source.with_name(f"{source.name}-onnx{'-int8' if int8 else ''}")
     graph = export_onnx(opened, folder, int8=int8)
     document: dict[str, Any] = {"graph": str(graph), "bytes": graph.stat().st_size, "int8": int8}
     if tasks:

@@ -8,6 +8,7 @@ safetensors, which cannot execute code when loaded.
 import json
 import os
 import secrets
+import shutil
 import tomllib
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
@@ -20,6 +21,7 @@ import tomli_w
 from trine.core.errors import DataError
 
 __all__ = [
+    "atomic_folder",
     "atomic_path",
     "make_directory",
     "read_arrays",
@@ -77,6 +79,32 @@ def atomic_path(path: Path) -> Generator[Path]:
         raise _cannot("write", path, error) from error
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def atomic_folder(folder: Path) -> Generator[Path]:
+    """A path beside `folder` to make a folder at; it replaces `folder` when the block ends well.
+
+    What was there stays until the new one is whole, and stays if the block fails.
+
+    Raises:
+      DataError: on a full disk or missing permission.
+    """
+    make_directory(folder.parent)
+    scratch = folder.parent / f".{folder.name}.{secrets.token_hex(4)}.tmp"
+    old = scratch.with_suffix(".old.tmp")
+    try:
+        yield scratch
+        if folder.exists():
+            folder.rename(old)
+        scratch.rename(folder)
+    except OSError as error:
+        raise _cannot("write", folder, error) from error
+    finally:
+        if old.exists() and not folder.exists():
+            old.rename(folder)
+        shutil.rmtree(scratch, ignore_errors=True)
+        shutil.rmtree(old, ignore_errors=True)
 
 
 def _flush(path: Path) -> None:

@@ -18,7 +18,7 @@ from pathlib import Path
 from trine.core.errors import DataError, UsageError
 from trine.core.extras import require
 
-__all__ = ["BASES", "Base", "cache_directory", "looks_like_name", "resolve_base"]
+__all__ = ["BASES", "Base", "cache_directory", "folder_named", "looks_like_name", "resolve_base"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +75,15 @@ def looks_like_name(text: str) -> bool:
     return re.fullmatch(r"[\w-][\w.-]*/[\w-][\w.-]*", text) is not None
 
 
+def folder_named(name: str) -> Path | None:
+    """The folder that a name means; None: it means none.
+
+    A base goes before a folder of the same name, in every command; `./NAME` is the folder.
+    """
+    folder = Path(name).expanduser()
+    return folder if name not in BASES and folder.is_dir() else None
+
+
 def resolve_base(name: str) -> Base:
     """The encoder of a name.
 
@@ -88,8 +97,8 @@ def resolve_base(name: str) -> Base:
     """
     if name in BASES:
         return BASES[name]()
-    folder = Path(name).expanduser()
-    if folder.is_dir():
+    folder = folder_named(name)
+    if folder is not None:
         if not (folder / "modules.json").is_file() and not (folder / "config.json").is_file():
             raise DataError(
                 f"{folder} is not a model: it has neither modules.json nor config.json",

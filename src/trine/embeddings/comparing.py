@@ -1,15 +1,14 @@
 """Several models on one suite: bases, trained folders, bases cut by PCA, an endpoint.
 
 A model is named as the user gives it: a base (`minilm`), a folder, a hub name, or `BASE+pca50`:
-that base cut to 50 numbers by principal directions fitted on the suite's training texts (never on
-scored ones).
+that base cut to 50 numbers by principal directions fitted on training texts (never on scored ones):
+those of the suite, or of the recipe that a model beside it was trained on.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -18,7 +17,7 @@ from trine.core.errors import UsageError
 from trine.core.progress import Progress
 from trine.core.seeding import Seeds
 from trine.embeddings.api import ApiModel
-from trine.embeddings.bases import BASES
+from trine.embeddings.bases import BASES, folder_named
 from trine.embeddings.config import HeadConfig, ModelConfig
 from trine.embeddings.evaluation.suite import DRAWS, evaluate_model, evaluate_vectors, texts_of
 from trine.embeddings.evaluation.vectors import TextVectors
@@ -48,6 +47,11 @@ def open_model(name: str, tasks: Sequence[Task]) -> SentenceTransformer:
 
     match = _PCA.match(name)
     if match:
+        if not any(task.config.role == "train" and task.train.height for task in tasks):
+            raise UsageError(
+                f"{name}: the suite has no training texts to fit the directions on",
+                hint="name the recipe that has them: --mixture recipe.toml",
+            )
         model, _ = load_base(ModelConfig(base=match["base"]))
         add_head(model, tasks, HeadConfig(start="pca"), Seeds(0).child("head"))
         return cut(model, int(match["width"]))
@@ -58,8 +62,9 @@ def open_model(name: str, tasks: Sequence[Task]) -> SentenceTransformer:
 
 def open_scored(name: str, tasks: Sequence[Task]) -> SentenceTransformer | Encoder:
     """The same for scoring: an exported folder is run as what it is, by ONNX Runtime."""
-    if has_onnx(Path(name).expanduser()):
-        return open_onnx(Path(name).expanduser())
+    folder = folder_named(name)
+    if folder is not None and has_onnx(folder):
+        return open_onnx(folder)
     return open_model(name, tasks)
 
 
@@ -67,6 +72,7 @@ def compare(
     names: Sequence[str],
     tasks: Sequence[Task],
     *,
+    mixture: Sequence[Task] | None = None,
     widths: Sequence[int] | None = None,
     max_rows: int | None = None,
     draws: int = DRAWS,
@@ -78,6 +84,7 @@ def compare(
     Args:
       names: see `open_model`, or the folder of an export; each once.
       tasks: of the suite.
+      mixture: tasks whose training texts a PCA is fitted on; None: the suite's.
       widths: of the vectors; None: each model's own.
       max_rows: see `evaluate_model`.
       draws: see `evaluate_model`.
@@ -90,9 +97,10 @@ def compare(
     if len(set(names)) < len(names):
         raise UsageError("a model is given twice", accepted="each once")
     rows: list[ScoreRow] = []
+    fitted = tasks if mixture is None else mixture
     for name in names:
         rows += evaluate_model(
-            open_scored(name, tasks), tasks, model_name=_short(name), widths=widths,
+            open_scored(name, fitted), tasks, model_name=_short(name), widths=widths,
             max_rows=max_rows, draws=draws, seed=seed, progress=progress,
         )  # fmt: skip
     return rows
@@ -100,10 +108,10 @@ def compare(
 
 def _short(name: str) -> str:
     # A folder is called by its last part; `model` alone says nothing, so with its run before it.
-    path = Path(name)
-    if not path.is_dir():
+    folder = folder_named(name)
+    if folder is None:
         return name
-    path = path.resolve()
+    path = folder.resolve()
     return f"{path.parent.name}/{path.name}" if path.name.startswith("model") else path.name
 
 
@@ -122,19 +130,23 @@ def api_scores(
     api: ApiModel,
     tasks: Sequence[Task],
     *,
+    widths: Sequence[int] | None = None,
     max_rows: int | None = None,
     draws: int = DRAWS,
     seed: int = 0,
     progress: Progress | None = None,
     advance: Callable[[int], None] | None = None,
 ) -> list[ScoreRow]:
-    """Scores of an endpoint; every answer is kept (see `trine.embeddings.api`)."""
+    """Scores of an endpoint; every answer is kept (see `trine.embeddings.api`).
+
+    It gets the texts as they are: a prefix of a task is for the encoders of this house.
+    """
 
     def encode(texts: list[str]) -> np.ndarray:
         return api.encode(texts, advance)
 
     store = TextVectors(encode)
     return evaluate_vectors(
-        lambda task: store, tasks, model_name=api.model, max_rows=max_rows, draws=draws,
-        seed=seed, progress=progress,
+        lambda task: store, tasks, model_name=api.model, widths=widths, max_rows=max_rows,
+        draws=draws, seed=seed, progress=progress,
     )  # fmt: skip

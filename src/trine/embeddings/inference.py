@@ -269,14 +269,16 @@ def encoder_named(model: str, threads: int | None = None) -> Encoder:
     """The encoder that a user named: a folder (ONNX or not), a base, or a name on the hub.
 
     Args:
-      model: see above; a folder wins over a base of the same name.
+      model: see above, and `trine.embeddings.bases.folder_named`.
       threads: of the back end; None: the library's choice.
 
     Raises:
       UsageError, DataError: a name or folder that cannot be used.
     """
-    folder = Path(model).expanduser()
-    if folder.is_dir():
+    from trine.embeddings.bases import folder_named
+
+    folder = folder_named(model)
+    if folder is not None:
         return open_encoder(folder, threads=threads)
     from trine.embeddings.config import ModelConfig
     from trine.embeddings.encoder import load_base

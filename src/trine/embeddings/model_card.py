@@ -103,14 +103,11 @@ def _task_row(task: TaskConfig) -> str:
 
 def _recipe_note(recipe: Recipe) -> str:
     training = recipe.training
-    together = training.tasks_per_step or len(recipe.trained)
     parts = [
-        f"{training.steps} steps, each the sum of the gradients of {together} tasks' batches of "
-        f"{training.batch_size}",
+        *_steps(recipe),
         f"loss {training.loss}, temperature {training.temperature:g}",
-        f"tasks drawn by (rows) ** {training.alpha:g}",
         f"rates {training.rate:g} (encoder) and {training.head_rate:g} (head)",
-        f"head started by {recipe.head.start}",
+        _head(recipe),
         *_changed(recipe.model),
     ]
     if training.distillation:
@@ -122,6 +119,31 @@ def _recipe_note(recipe: Recipe) -> str:
         parts.append(f"encoder averaged with the base, {training.average:g} of it trained")
     parts.append(f"seed {recipe.seed}")
     return "\n".join(f"- {part}" for part in parts) + "\n"
+
+
+def _steps(recipe: Recipe) -> list[str]:
+    training, count = recipe.training, len(recipe.trained)
+    together = min(training.tasks_per_step or count, count)
+    if count == 1:
+        what = "each a batch of the one task"
+    elif together == count:
+        what = f"each the sum of the gradients of a batch of every task, {count} in all"
+    else:
+        what = (
+            f"each the sum of the gradients of {together} of {count} tasks' batches, the tasks "
+            f"drawn by (rows) ** {training.alpha:g}"
+        )
+    own = [f"{task.name} {task.batch_size}" for task in recipe.trained if task.batch_size]
+    sizes = f"batches of {training.batch_size}"
+    return [f"{training.steps} steps, {what}", f"{sizes} ({', '.join(own)})" if own else sizes]
+
+
+def _head(recipe: Recipe) -> str:
+    start = recipe.head.start
+    if start == "none":
+        return "no head: the encoder's own width"
+    again = recipe.head.refit and start != "random"
+    return f"head started by {start}{', and by it again on the trained encoder' if again else ''}"
 
 
 def _changed(model: ModelConfig) -> list[str]:

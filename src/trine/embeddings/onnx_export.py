@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from trine.core.artifacts import atomic_path, make_directory, write_json
+from trine.core.artifacts import atomic_folder, write_json
 from trine.core.errors import DataError
 from trine.core.extras import require
 from trine.embeddings.inference import TOKEN_BUDGET, Encoder, first_module
@@ -33,6 +33,8 @@ __all__ = ["GRAPH", "OnnxBackend", "export_onnx", "has_onnx", "open_onnx", "qual
 
 GRAPH = "model.onnx"
 _SETTINGS = "trine_onnx.json"
+_TOKENIZER = "tokenizer.json"
+_FILES = frozenset({GRAPH, _SETTINGS, _TOKENIZER})
 _LOG = logging.getLogger(__name__)
 
 
@@ -100,7 +102,7 @@ def open_onnx(
 
     settings = json.loads((folder / _SETTINGS).read_text(encoding="utf-8"))
     tokenizer = PreTrainedTokenizerFast(
-        tokenizer_file=str(folder / "tokenizer.json"), pad_token=settings["pad_token"]
+        tokenizer_file=str(folder / _TOKENIZER), pad_token=settings["pad_token"]
     )
     return Encoder(
         tokenizer,
@@ -116,15 +118,21 @@ def export_onnx(model: SentenceTransformer, folder: Path, *, int8: bool = False)
 
     Args:
       model: Transformer, Pooling and what follows.
-      folder: made if absent; other files in it stay.
+      folder: whole or not at all; an older export there is replaced.
       int8: matrices in 8 bits.
 
     Raises:
       MissingExtra: without the extra `onnx`.
-      DataError: if the graph gives other vectors than the model (float32: more than 1e-3).
+      DataError: if the graph gives other vectors than the model (float32: more than 1e-3), or the
+        folder holds something else.
     """
     require("onnx", "trine embeddings export --onnx")
-    make_directory(folder)
+    # In a model's own folder the graph would from then on be run under the model's name.
+    others = sorted(path.name for path in folder.glob("*") if path.name not in _FILES)
+    if others or (folder.exists() and not folder.is_dir()):
+        raise DataError(
+            f"{folder} exists and is not an export", hint="choose another folder: --out"
+        )
     encoder = Encoder.of(model)
     with tempfile.TemporaryDirectory(prefix="trine-onnx-") as name:
         scratch = Path(name)
@@ -132,20 +140,21 @@ def export_onnx(model: SentenceTransformer, folder: Path, *, int8: bool = False)
         fused = _fuse(model, plain, scratch / "fused.onnx")
         _same(model, encoder, fused)
         final = _quantise(fused, scratch / "int8.onnx") if int8 else fused
-        with atomic_path(folder / GRAPH) as target:
-            shutil.copyfile(final, target)
-    with atomic_path(folder / "tokenizer.json") as target:
-        model.tokenizer.backend_tokenizer.save(str(target))
-    write_json(
-        folder / _SETTINGS,
-        {
-            "max_tokens": int(model.max_seq_length or 512),
-            "prefix": encoder.prefix,
-            "pad_token": str(model.tokenizer.pad_token),
-            "width": encoder.width,
-            "int8": int8,
-        },
-    )
+        # A graph beside the tokenizer or the settings of an older one would give wrong vectors.
+        with atomic_folder(folder) as made:
+            made.mkdir()
+            shutil.copyfile(final, made / GRAPH)
+            model.tokenizer.backend_tokenizer.save(str(made / _TOKENIZER))
+            write_json(
+                made / _SETTINGS,
+                {
+                    "max_tokens": int(model.max_seq_length or 512),
+                    "prefix": encoder.prefix,
+                    "pad_token": str(model.tokenizer.pad_token),
+                    "width": encoder.width,
+                    "int8": int8,
+                },
+            )
     return folder / GRAPH
 
 

@@ -31,7 +31,7 @@ base = "{model}"
 [training]
 steps = 300
 batch_size = 32
-alpha = 0.5  # a task is drawn with probability proportional to (its rows) ** alpha
+tasks_per_step = 0  # every task in every step; a number: so many, drawn by (rows) ** alpha
 """
 
 

@@ -8,14 +8,12 @@ from __future__ import annotations
 
 import copy
 import json
-import secrets
-import shutil
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from trine.core.artifacts import make_directory, read_json, write_json, write_text, write_toml
+from trine.core.artifacts import atomic_folder, read_json, write_json, write_text, write_toml
 from trine.core.config import to_plain
 from trine.core.errors import DataError
 from trine.embeddings.adapters import has_adapters, merge_adapters
@@ -58,32 +56,15 @@ def save_model(
         raise DataError(f"{folder} is a file", hint="choose another place")
     if folder.exists() and not (folder / "modules.json").is_file() and any(folder.iterdir()):
         raise DataError(f"{folder} exists and is not a model", hint="choose another place")
-    make_directory(folder.parent)
     if has_adapters(model):
         model = copy.deepcopy(model)
         merge_adapters(model)
-    scratch = folder.parent / f".{folder.name}.{secrets.token_hex(4)}.tmp"
-    old = scratch.with_suffix(".old.tmp")
-    try:
+    with atomic_folder(folder) as scratch:
         with quiet_libraries():
             model.save_pretrained(str(scratch), create_model_card=False, safe_serialization=True)
         _without_paths(scratch)
         write_toml(scratch / "recipe.toml", to_plain(_portable(recipe)))
         _write_card(scratch, recipe, scores, base_licence, base_source)
-        # The old model is there until the new one is whole.
-        if folder.exists():
-            folder.rename(old)
-        scratch.rename(folder)
-    except OSError as error:
-        if old.exists() and not folder.exists():
-            old.rename(folder)
-        raise DataError(
-            f"cannot write {folder}: {error.strerror or error}",
-            hint="free some space or choose another place",
-        ) from error
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
-        shutil.rmtree(old, ignore_errors=True)
     return folder
 
 

@@ -23,8 +23,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from trine.core.artifacts import read_json, write_json
 from trine.core.errors import ConfigError, UsageError
 from trine.core.progress import Progress
@@ -159,6 +157,7 @@ def _trained(
         seeds=run.seeds,
         metrics=run.metrics_path,
         progress=progress,
+        say=say,
     )
     model = result.model.cpu()
     if recipe.head.refit:
@@ -201,7 +200,7 @@ def _scores(
         tasks,
         model_name=run.directory.name,
         widths=sorted({recipe.dimension, width}),
-        seed=recipe.seed,
+        # Not the recipe's seed: rows and triplets are those of `evaluate`, for every model.
         progress=progress,
     )
     base = resolve_base(recipe.model.base)
@@ -263,13 +262,16 @@ def plan(recipe: Recipe, base: Path) -> dict[str, Any]:
     rows = {task.name: training_rows(task) for task in trained}
     sizes = [len(own) for own in rows.values()]
     updates = dict(zip(rows, expected_updates(recipe, sizes), strict=True))
-    rates = dict(zip(rows, task_rates(sizes, recipe.training.alpha), strict=True))
     training = recipe.training
+    per_step = min(training.tasks_per_step or len(rows), len(rows))
+    # Where every task is in every step, none is drawn.
+    drawn = task_rates(sizes, training.alpha) if per_step < len(rows) else [None] * len(rows)
+    rates = dict(zip(rows, drawn, strict=True))
     return {
         "base": recipe.model.base,
         "dimension": recipe.dimension,
         "steps": training.steps,
-        "tasks_per_step": min(training.tasks_per_step or len(rows), len(rows)),
+        "tasks_per_step": per_step,
         "tasks": [
             {
                 "task": task.name,
@@ -280,7 +282,7 @@ def plan(recipe: Recipe, base: Path) -> dict[str, Any]:
                 "labels": len(rows[task.name].names) if task.name in rows else None,
                 "loss": loss_name(task.config, training) if task.name in rows else None,
                 "batch_size": task.config.batch_size or training.batch_size,
-                "rate": float(np.round(rates[task.name], 4)) if task.name in rates else None,
+                "rate": None if (r := rates.get(task.name)) is None else round(float(r), 4),
                 "updates": round(updates[task.name]) if task.name in updates else None,
                 "dropped": fact.incomplete + fact.repeats + fact.leaks + fact.foreign_leaks,
             }

@@ -6,7 +6,7 @@ import json
 import logging
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,6 +27,7 @@ from trine.embeddings.building import finish
 from trine.embeddings.config import Recipe, TaskConfig
 from trine.embeddings.encoder import average_with, head_of
 from trine.embeddings.inference import first_module
+from trine.embeddings.interrupts import StopAfterStep
 from trine.embeddings.losses import Teacher, loss_name, make_loss
 from trine.embeddings.negatives import confusable_labels
 from trine.embeddings.tasks import Task
@@ -94,6 +95,7 @@ def fit(
     seeds: Seeds,
     metrics: Path | None = None,
     progress: Progress | None = None,
+    say: Callable[[str], None] = _LOG.info,
 ) -> FitResult:
     """Trains, or goes on where the newest whole checkpoint in the directory ends.
 
@@ -105,10 +107,12 @@ def fit(
       seeds: of batches and dropout.
       metrics: a file for one row a step and task; None: no record.
       progress: where to tell how far it is, with the loss of each task.
+      say: one line of talk.
 
     Raises:
       UsageError: a loss that is not finite; sizes that do not fit.
       DataError: a task that cannot be trained on; a broken checkpoint.
+      KeyboardInterrupt: see `trine.embeddings.interrupts`.
     """
     before = None
     if recipe.training.average < 1:
@@ -125,19 +129,22 @@ def fit(
     if metrics is not None:
         _keep_until(metrics, resumed)
     record = _Record(metrics, resumed)
+    stop = StopAfterStep(say)
     trainer = make_trainer(
-        model, tasks, recipe, directory=directory, seeds=seeds, callbacks=[record, MarkWhole()]
-    )
+        model, tasks, recipe, directory=directory, seeds=seeds,
+        callbacks=[record, stop, MarkWhole()],
+    )  # fmt: skip
     record.trainer = trainer
     steps = recipe.training.steps
     if checkpoint is not None:
-        _LOG.info("going on at step %d of %d", resumed, steps)
+        say(f"going on at step {resumed:,} of {steps:,}")
     with (progress or SilentProgress()).task("training", steps) as shown:
         record.shown = shown
         if resumed:
             shown.advance(resumed)
         try:
-            trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
+            with stop:
+                trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
         finally:
             record.close()
     finish(model)
