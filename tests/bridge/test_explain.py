@@ -67,3 +67,15 @@ def test_a_call_that_no_hand_makes_says_so():
     assert not found.known
     assert found.text == "hardly any hand makes this call"
     assert found.share == 0
+
+
+def test_a_rare_call_says_that_it_is():
+    class Monster(PlainBot):
+        def calls(self, observations: Observations) -> np.ndarray:
+            strong = high_card_points(observations.hands) >= 24
+            return np.where(strong, parse_call("2C"), PASS)
+
+    found = explain_call(Monster(), parse_auction("2C"), 1, 0, count=128, seed=2)
+    assert found.rare and found.known
+    assert found.text.startswith("rare, perhaps 24-")
+    assert not explain_call(Monster(), parse_auction("P"), 1, 0, count=128).rare

@@ -37,7 +37,7 @@ from trine.core.seeding import Seeds
 
 __all__ = ["MISTAKES", "ConsistentDeals", "call_probabilities", "read_auction", "sample_deals"]
 
-MISTAKES = 1e-3
+MISTAKES = 1e-4
 """Share of calls that may be anything legal."""
 
 _LEAST_ESS = 0.4
@@ -77,6 +77,8 @@ class ConsistentDeals:
       ignored: places of the calls that hardly any hand found would make.
       shares: for each place read, the bot's mean probability of the call over the deals that fitted
         the calls before it; NaN for a call of the known hand.
+      survivors: for each place read, how many effective deals were left after the call, before
+        they were copied and moved; few where the call is rare.
     """
 
     owner: NDArray[np.uint8]
@@ -84,6 +86,7 @@ class ConsistentDeals:
     effective: float
     ignored: tuple[int, ...]
     shares: tuple[float, ...]
+    survivors: tuple[float, ...]
 
     def draw(self, count: int, generator: np.random.Generator) -> NDArray[np.uint8]:
         """`[count, 52]` equally weighted deals, by systematic resampling, in random order."""
@@ -148,12 +151,14 @@ def read_auction(
     table = _Table(bot, dealer, vulnerability, tuple(calls))
     ignored: list[int] = []
     shares: list[float] = []
-    yield particles.result((), ())
+    survivors: list[float] = []
+    yield particles.result((), (), ())
     for place in range(len(calls)):
         caller = (dealer + place) % 4
         if caller == seat:
             shares.append(float("nan"))
-            yield particles.result(ignored, shares)
+            survivors.append(particles.effective)
+            yield particles.result(ignored, shares, survivors)
             continue
         p, noise = table.likelihood(particles.owner, place)
         share = float(particles.weights @ p)
@@ -162,13 +167,14 @@ def read_auction(
             ignored.append(place)
         particles.weigh(place, np.log((1 - MISTAKES) * p + noise))
         effective = particles.effective
+        survivors.append(effective)
         if effective < _LEAST_ESS * count:
             moves = [steps for least, steps in _MOVES if effective >= least * count][-1]
             particles.resample(count)
             for _ in range(moves):
                 if time.monotonic() < deadline:
                     particles.move(table, place)
-        yield particles.result(ignored, shares)
+        yield particles.result(ignored, shares, survivors)
 
 
 @dataclass(frozen=True, slots=True)
@@ -276,14 +282,18 @@ class _Particles:
         self.owner[taken] = proposal[taken]
         self.log_likelihood[taken, : last + 1] = new[taken]
 
-    def result(self, ignored: Sequence[int], shares: Sequence[float]) -> ConsistentDeals:
+    def result(
+        self, ignored: Sequence[int], shares: Sequence[float], survivors: Sequence[float]
+    ) -> ConsistentDeals:
         # One string of bytes a deal: much faster to sort than rows of numbers.
         deals = np.ascontiguousarray(self.owner).view("V52").ravel()
         _, group = np.unique(deals, return_inverse=True)
         total = np.bincount(group.ravel(), weights=self.weights)
         effective = float(1 / (total**2).sum())
         owner, weights = self.owner.copy(), self.weights.copy()
-        return ConsistentDeals(owner, weights, effective, tuple(ignored), tuple(shares))
+        return ConsistentDeals(
+            owner, weights, effective, tuple(ignored), tuple(shares), tuple(survivors)
+        )
 
     def _normalise(self) -> None:
         weights = np.exp(self.log_weights - self.log_weights.max())

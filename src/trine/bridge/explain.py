@@ -20,7 +20,10 @@ from trine.bridge.calls import format_call
 from trine.bridge.cards import SEATS, SUITS
 from trine.bridge.consistent_deals import ConsistentDeals, read_auction
 
-__all__ = ["Meaning", "explain_auction", "explain_call", "high_card_points"]
+__all__ = ["RARE", "Meaning", "explain_auction", "explain_call", "high_card_points"]
+
+RARE = 4
+"""Effective deals from which on a call's meaning is trusted."""
 
 _LOW, _HIGH = 0.1, 0.9
 _SUIT_NAMES = ("clubs", "diamonds", "hearts", "spades")
@@ -45,6 +48,8 @@ class Meaning:
       balanced: share of balanced hands (4333, 4432, 5332).
       share: how often the bot makes the call here.
       effective: how many deals the figures rest on.
+      rare: whether less than `RARE` effective deals were left by the call: the figures are then
+        those of a few hands and their neighbours.
       known: False if hardly any hand found would make the call; then nothing is said of it.
     """
 
@@ -55,6 +60,7 @@ class Meaning:
     balanced: float
     share: float
     effective: float
+    rare: bool
     known: bool
 
     @property
@@ -79,7 +85,7 @@ class Meaning:
                 for suit in range(3, -1, -1)
                 if (high := self.lengths[suit][1]) <= 3
             ]
-        return ", ".join(parts)
+        return ("rare, perhaps " if self.rare else "") + ", ".join(parts)
 
     def document(self) -> dict[str, Any]:
         """For JSON."""
@@ -92,6 +98,7 @@ class Meaning:
             "balanced": self.balanced,
             "share": self.share,
             "effective_samples": self.effective,
+            "rare": self.rare,
             "known": self.known,
         }
 
@@ -162,6 +169,7 @@ def _meaning(found: ConsistentDeals, call: int, seat: int, place: int) -> Meanin
         balanced=float(found.weights @ balanced),
         share=found.shares[place],
         effective=found.effective,
+        rare=found.survivors[place] < RARE,
         known=place not in found.ignored,
     )
 
