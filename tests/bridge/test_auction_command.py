@@ -134,7 +134,9 @@ def test_meanings_are_sampled_where_a_bot_does_not_give_them():
     told = explain_by_sampling(made, silent, count=128)
     assert told.calls == made.calls
     assert list(told.explanations) == [3]
-    low, high = re.match(r"(\d+)-(\d+) HCP", told.explanations[3]).groups()  # type: ignore
+    said = re.match(r"(\d+)-(\d+) HCP", told.explanations[3])
+    assert said is not None
+    low, high = said.groups()
     assert low == "15" and int(high) <= 25
     # A bot that explains its calls is taken at its word.
     talking = (Explaining("P P P 1NT"), PassBot())

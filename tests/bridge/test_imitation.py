@@ -8,7 +8,8 @@ from trine.bridge.config import ImitationConfig, NetworkConfig
 from trine.bridge.imitation import agreement, decisions_of, imitate, split_decisions
 from trine.bridge.network import PolicyNetwork
 from trine.bridge.players import draw
-from trine.bridge.recorded_auctions import RecordedAuctions
+from trine.bridge.recorded_auctions import RecordedAuctions, held_out_mask
+from trine.bridge.symmetry import is_evaluation, permute_suits
 from trine.core.errors import DataError, Interrupted
 from trine.core.records import MetricsWriter, read_metrics
 from trine.core.seeding import Seeds
@@ -69,6 +70,20 @@ def test_auctions_that_break_the_rules_are_left_out():
     found = decisions_of(auctions, _source(auctions), CODEC, CPU)
     assert found.dropped == 2
     assert len(found) == (auctions.calls[2:] >= 0).sum()
+
+
+def test_no_evaluation_deal_is_learnt_and_no_guise_of_a_held_out_one():
+    auctions = recorded(2000)
+    held = held_out_mask(auctions.owner, 0.2)
+    evaluation = is_evaluation(auctions.owner)
+    assert 0.15 < held.mean() < 0.25 and evaluation.any()
+    assert not (held & evaluation).any()
+    other, _ = permute_suits(auctions.owner, np.zeros((2000, 20), np.uint8), np.array([3, 1, 0, 2]))
+    assert np.array_equal(held_out_mask(other, 0.2), held)
+    learn, measured = split_decisions(auctions, _source(auctions), CODEC, 0.2, CPU)
+    whole = (auctions.calls >= 0).sum(1)
+    assert len(learn) == whole[~held & ~evaluation].sum()
+    assert len(measured) == whole[held].sum()
 
 
 def _learn(tmp_path, name, stop_at=None):

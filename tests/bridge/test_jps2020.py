@@ -101,13 +101,20 @@ def test_files_of_another_kind_are_one_line(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"no tensor 'linear1\.weight'; accepted: a released JPS"):
         Jps2020Bot(path)
     write_arrays(path, _weights(480))
-    with pytest.raises(DataError, match="a network of 480 numbers; accepted: 268 or 1653"):
+    with pytest.raises(DataError, match=r"a network of 480 numbers .*; accepted: 268 or 1653"):
         Jps2020Bot(path)
     arrays = _weights(268)
     arrays["linear2.weight"] = arrays["linear2.weight"][:, :100]
     write_arrays(path, arrays)
     with pytest.raises(DataError, match=r"linear2 of .* has shape \[52, 100\]"):
         Jps2020Bot(path)
+    for name, array, message in (
+        ("linear1.weight", np.float32(1.0), r"0 numbers \(linear1\.weight: \[\]\)"),
+        ("linear2.bias", np.full(52, np.nan, np.float32), "linear2 of .* are not finite"),
+    ):
+        write_arrays(path, {**_weights(268), name: np.asarray(array)})
+        with pytest.raises(DataError, match=message):
+            Jps2020Bot(path)
 
 
 @pytest.mark.data

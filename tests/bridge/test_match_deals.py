@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from trine.bridge.deals_file import DealsFile, Header, write_deals
 from trine.bridge.evaluation_sets import evaluation_set
 from trine.bridge.match import Boards
 from trine.bridge.match_deals import match_boards, read_match_deals
+from trine.bridge.symmetry import is_evaluation
 from trine.core.errors import DataError, UsageError
 from trine.core.executors import SerialExecutor
 from trine.core.progress import EventProgress, ProgressEvent, SilentProgress
@@ -172,3 +174,14 @@ def test_the_command_solves_a_pbn(trine, tmp_path: Path, deals: SolvedDeals):
     assert read_records(tmp_path / "s.pbn").boards[0].tricks in {
         tuple(row) for row in deals.tricks[:2].tolist()
     }
+
+
+def test_the_commands_say_what_may_have_been_trained_on(trine, tmp_path: Path):
+    sample = read_solved_deals("sample:random-10k")
+    held = sample.take(np.flatnonzero(is_evaluation(sample.owner))[:20])
+    write_deals(tmp_path / "held.deals", pack_deals(held.owner, held.tricks))
+    for command in (("match", "random", "pass"), ("audit", "random")):
+        for deals, clean in (("sample:random-10k", False), (str(tmp_path / "held.deals"), True)):
+            ran = trine("bridge", *command, "--boards", "20", "--deals", deals, "--json")
+            assert json.loads(ran.stdout)["never_trained_on"] is clean
+            assert ("of deals that a training may use" in ran.stderr) is not clean

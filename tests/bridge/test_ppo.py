@@ -11,9 +11,9 @@ from trine.bridge.search import make_strategy
 from trine.bridge.self_play import play_batch
 
 
-def _setting(privileged=True, strategy="none", past=None):
+def _setting(privileged=True, strategy="none", past=None, temperature=1.0):
     search = make_strategy(SearchConfig(strategy=strategy, share=0.2, rollouts=1))
-    learner = actor()
+    learner = actor(temperature=temperature)
     batch = play_batch(
         made_up_deals(60), learner, past, 0.5, RewardConfig(), search,
         torch.Generator().manual_seed(5),
@@ -117,3 +117,10 @@ def test_the_start_holds_the_policy_back():
         _update(anchored, batch, search, epochs=6, kl_start=weight)
         moved.append(float((_log_p(anchored, batch) - batch.log_p).abs().mean()))
     assert moved[1] < 0.8 * moved[0]
+
+
+def test_the_ratio_starts_at_one_at_any_temperature():
+    learner, batch, search = _setting(temperature=1.6)
+    found = _update(learner, batch, search, rate=1e-12, epochs=1, temperature=1.6)
+    assert found["clipped"] == 0 and abs(found["kl"]) < 1e-5
+    assert _update(learner, batch, search, rate=1e-12, epochs=1)["clipped"] > 0

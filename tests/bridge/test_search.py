@@ -6,6 +6,7 @@ from trine.bridge.config import RewardConfig, SearchConfig
 from trine.bridge.network import mask_illegal
 from trine.bridge.packed_bits import unpack_bits
 from trine.bridge.players import Players, draw, play_out
+from trine.bridge.rewards import Rewards
 from trine.bridge.search import STRATEGIES, make_strategy
 from trine.bridge.search.density import Density
 from trine.bridge.search.jps2020 import Jps2020
@@ -49,10 +50,11 @@ def test_without_a_branch_and_without_chance_a_rollout_is_the_auction_itself():
     found = joint_rollouts(
         tables, players, calls, generator, minimum=0.05, rollouts=2, branch=False
     )
-    points = torch.zeros(COUNT)
+    points = torch.zeros((COUNT, 2))
     points[found.pair] = found.points
     assert sorted(found.pair.tolist()) == list(range(COUNT))
-    assert torch.equal(points, play_out(tables, players, generator))
+    for rollout in range(2):
+        assert torch.equal(points[:, rollout], play_out(tables, players, generator))
 
 
 def test_branches_are_the_partners_candidates():
@@ -126,6 +128,32 @@ def _density_batch(exploration=0.1):
     )  # fmt: skip
     assert search.changes is not None and batch.examples == len(search.changes.first.bits)
     return search, learner.network, batch
+
+
+def test_the_value_of_a_leaf_is_the_mean_reward_of_its_rollouts_not_the_reward_of_the_mean(
+    monkeypatch,
+):
+    seen = []
+    real = Rewards.of
+
+    def noted(self, points, tables=None):
+        seen.append(points)
+        return real(self, points, tables)
+
+    monkeypatch.setattr(Rewards, "of", noted)
+    _density_batch()
+    leaves = [points for points in seen if points.ndim == 2 and points.shape[1] == 2]
+    assert leaves
+    # Every single result is a score, a multiple of ten; a mean of two need not be.
+    assert all(bool((points % 10 == 0).all()) for points in leaves)
+    assert any(bool((points[:, 0] != points[:, 1]).any()) for points in leaves)
+
+
+def test_imps_of_a_mean_are_not_the_mean_of_imps():
+    rewards = Rewards("duplicate", 1.0, torch.tensor([[420.0]]))
+    results = torch.tensor([[420.0, -50.0]])
+    assert float(rewards.of(results).mean()) == -5.0
+    assert float(rewards.of(results.mean(1))) == -6.0
 
 
 def test_advantages_of_a_decision_have_mean_zero_under_the_old_policy():

@@ -13,7 +13,7 @@ import torch
 from trine.bridge.players import Actor, Players, match_points, play_out
 from trine.bridge.rewards import contract_points, imps_of, par_points
 from trine.bridge.self_play import Deals
-from trine.core.stats import summarise
+from trine.core.stats import summarise_clustered
 
 __all__ = ["distance_from_par", "duplicate_match"]
 
@@ -27,12 +27,13 @@ def duplicate_match(first: Actor, second: Actor, deals: Deals) -> dict[str, Any]
       deals: the boards.
 
     Returns:
-      `imps_per_board`, `se`, `boards`, `wins`, `ties`, `losses`.
+      `imps_per_board`, `se` (clustered by deal), `boards`, `wins`, `ties`, `losses`.
     """
     generator = torch.Generator(deals.owner.device)  # drawn from, but without effect, if greedy
     north, east = match_points(first, second, deals.tables(1), generator)
     imps = imps_of(north - east).cpu().numpy()
-    summary = summarise(imps)
+    deal = range(len(deals)) if deals.deal is None else deals.deal.cpu().numpy()
+    summary = summarise_clustered(imps, deal)
     return {
         "imps_per_board": summary.mean,
         "se": summary.standard_error,

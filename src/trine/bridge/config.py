@@ -38,7 +38,7 @@ class NetworkConfig(Config):
     """Policy (and plain value) network.
 
     Attributes:
-      codec: name of the observation codec, see `trine.bridge.codecs`.
+      codec: name of the observation codec, see `trine.bridge.observation`.
       layers: hidden layers.
       width: numbers in each hidden layer.
       residual: whether each hidden layer after the first adds its input to its output.
@@ -81,7 +81,8 @@ class ImitationConfig(Config):
       weight_decay: of AdamW.
       smoothing: share of the target spread over the legal calls, so that no call becomes
         impossible for self-play.
-      held_out: share of the deals that are kept for measuring agreement.
+      held_out: share of the deals that are kept for measuring agreement; the evaluation part of the
+        split (`trine.bridge.symmetry`), a tenth of all, is left out besides.
       evaluate_every: updates between two measurements.
     """
 
@@ -91,7 +92,7 @@ class ImitationConfig(Config):
     rate: float = Field(default=1e-3, gt=0)
     weight_decay: float = Field(default=1e-4, ge=0)
     smoothing: float = Field(default=0.0, ge=0, lt=1)
-    held_out: float = Field(default=0.05, gt=0, lt=1)
+    held_out: float = Field(default=0.05, gt=0, lt=0.9)
     evaluate_every: int = Field(default=1000, ge=1)
 
 
@@ -153,7 +154,7 @@ class PpoConfig(Config):
       rate: Adam's step of the policy at the start.
       rate_end: and at the end of the budget; in between along a half cosine.
       critic_rate: Adam's step of the privileged critic.
-      critic_warmup: updates in which only the critic learns.
+      critic_warmup: updates in which only the privileged critic learns.
       clip: of the probability ratio.
       value_clip: of the change of a value within an update; 0: none.
       gae_lambda: of generalised advantage estimation.
@@ -316,6 +317,11 @@ class Recipe(Config):
             raise ValueError(
                 "a budget of self-play without deals.files: name solved deals, e.g. from "
                 "`trine bridge deals generate`"
+            )
+        if self.ppo.critic_warmup and not self.critic.privileged:
+            raise ValueError(
+                "ppo.critic_warmup without a privileged critic: policy and value head are one "
+                "network, nothing would learn; set it to 0, or critic.privileged = true"
             )
         if not self.imitation.updates and not self.budget.is_set:
             raise ValueError(

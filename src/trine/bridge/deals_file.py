@@ -238,13 +238,13 @@ class DealsFile:
             ) from error
 
 
-def write_deals(path: Path, records: np.ndarray[Any, Any], block: int = 4096) -> None:
+def write_deals(path: Path, records: np.ndarray[Any, Any], block: int = 40) -> None:
     """Writes a whole deals file at once, atomically.
 
     Args:
       path: where.
       records: uint8 `[n, 23]`.
-      block: records in a block.
+      block: records in a block, what a cut or damage costs at least.
     """
     header = Header(len(records), block)
     records = np.ascontiguousarray(records, dtype=np.uint8)

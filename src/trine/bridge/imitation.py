@@ -23,6 +23,7 @@ from trine.bridge.observation import Observation
 from trine.bridge.packed_bits import pack_bits, unpack_bits
 from trine.bridge.players import Actor, Tables, autocast
 from trine.bridge.recorded_auctions import RecordedAuctions, held_out_mask
+from trine.bridge.symmetry import is_evaluation
 from trine.bridge.training_state import load_state, save_state
 from trine.core.errors import DataError
 from trine.core.progress import Progress, SilentProgress
@@ -130,12 +131,15 @@ def split_decisions(
 ) -> tuple[RecordedDecisions, RecordedDecisions]:
     """Decisions to learn from, and those of the deals that are held out.
 
+    Deals of the evaluation part (see `trine.bridge.symmetry`) are in neither.
+
     Raises:
       DataError: one of the two has none.
     """
     held = held_out_mask(auctions.owner, held_out)
+    learnt = ~held & ~is_evaluation(auctions.owner)
     halves = []
-    for mask, name in ((~held, "to learn from"), (held, "to measure agreement on")):
+    for mask, name in ((learnt, "to learn from"), (held, "to measure agreement on")):
         if not mask.any():
             raise DataError(
                 f"{len(auctions)} auctions leave none {name}",

@@ -18,7 +18,7 @@ from trine.bridge.board_record import BoardRecord
 from trine.bridge.bots.base import NO_CALL, Bot, Observations, Public
 from trine.bridge.cards import Deal, Vulnerability
 from trine.bridge.deals import SolvedDeals
-from trine.bridge.scoring import IMP_STEPS
+from trine.bridge.scoring import imps_of, points_table
 from trine.bridge.symmetry import SUIT_ORDERS, permute_suits
 from trine.core.errors import CheckFailed, UsageError
 from trine.core.seeding import Seeds
@@ -187,11 +187,8 @@ def play_match(first: Bot, second: Bot, boards: Boards) -> Match:
       CheckFailed: a bot made a call that is not legal.
     """
     tables = (bid_out(boards, (first, second)), bid_out(boards, (second, first)))
-    difference = tables[0].points - tables[1].points
-    won = np.searchsorted(np.array(IMP_STEPS), np.abs(difference), side="right")
-    return Match(
-        boards, (first.name, second.name), tables, won * np.sign(difference)
-    )  # fmt: skip
+    won = imps_of(tables[0].points - tables[1].points)
+    return Match(boards, (first.name, second.name), tables, won)
 
 
 def imps_text(found: Mapping[str, Any]) -> str:
@@ -248,16 +245,13 @@ def _called(
 
 
 def _scored(boards: Boards, calls: NDArray[np.int8]) -> Table:
-    from trine.bridge.rewards import score_table
-
     public = Public.of(calls, boards.dealer)
     played = public.bid >= 0
     bid, declarer = np.maximum(public.bid, 0), np.maximum(public.declarer, 0)
     rows = np.arange(len(boards))
     taken = boards.tricks[rows, bid % 5 * 4 + declarer].astype(np.int64)
     vulnerable = boards.vulnerability >> (declarer % 2) & 1
-    table = score_table().numpy().astype(np.int64)
-    points = table[public.doubled, vulnerable, bid, taken] * (1 - 2 * (declarer % 2))
+    points = points_table()[public.doubled, vulnerable, bid, taken] * (1 - 2 * (declarer % 2))
     return Table(
         calls, public.bid, public.doubled, np.where(played, public.declarer, -1),
         np.where(played, taken, 0), np.where(played, points, 0),

@@ -21,11 +21,12 @@ from trine.bridge.evaluation_sets import EVALUATION_SETS, set_name
 from trine.bridge.importers import UNSOLVED, read_foreign_deals
 from trine.bridge.match import Boards, boards_of
 from trine.bridge.records import BoardRecord, read_records
+from trine.bridge.symmetry import is_evaluation
 from trine.core.errors import DataError
 from trine.core.executors import Executor
 from trine.core.progress import Progress
 
-__all__ = ["MatchDeals", "match_boards", "read_match_deals", "solve_missing"]
+__all__ = ["MatchDeals", "match_boards", "read_match_deals", "solve_missing", "trained_on_text"]
 
 USUAL_BOARDS = 1000
 """How many boards are played if nobody says."""
@@ -80,6 +81,21 @@ def read_match_deals(source: str) -> MatchDeals:
         return _of_text(source)
     deals = read_foreign_deals(source)
     return MatchDeals(deals.owner, deals.tricks, _name(source, path, len(deals.owner)))
+
+
+def trained_on_text(owner: NDArray[np.uint8]) -> str:
+    """A line for people if some of the deals may have been trained on; else empty.
+
+    Args:
+      owner: `[n, 52]` deals that are played.
+    """
+    may = int((~is_evaluation(owner)).sum())
+    if not may:
+        return ""
+    return (
+        f"{may:,} of {len(owner):,} boards are of deals that a training may use; for figures to "
+        "report make a set that none does: trine bridge deals generate --set evaluation-10k"
+    )
 
 
 def match_boards(

@@ -87,7 +87,7 @@ class PrivilegedCritic(nn.Module):
     """Value of a decision from all that is true about the deal; used in training only.
 
     Args:
-      inputs: length of what it sees, see `trine.bridge.advantages`.
+      inputs: length of what it sees, see `trine.bridge.critic_view`.
       layers: hidden layers.
       width: of them.
     """

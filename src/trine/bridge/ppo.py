@@ -147,7 +147,8 @@ def _policy_terms(
     legal = batch.legal[chosen]
     with autocast(x.device, learner.bf16):
         logits, head = learner.policy(x)
-    log_p = torch.log_softmax(mask_illegal(logits, legal), -1)
+    # At the temperature of the play, so that the ratio is 1 where nothing has changed.
+    log_p = torch.log_softmax(mask_illegal(logits / config.temperature, legal), -1)
     log_ratio = log_p.gather(1, batch.call[chosen][:, None])[:, 0] - batch.log_p[chosen]
     ratio = log_ratio.exp()
     if config.normalise_advantages:
@@ -170,7 +171,7 @@ def _policy_terms(
     if learner.anchor is not None:
         with torch.no_grad(), autocast(x.device, learner.bf16):
             anchored = learner.anchor.logits(x)
-        old = torch.log_softmax(mask_illegal(anchored, legal), -1)
+        old = torch.log_softmax(mask_illegal(anchored / config.temperature, legal), -1)
         distance = (log_p.exp() * (log_p - old).clamp(-50, 50)).sum(-1).mean()
         parts["kl_start"] = distance.detach()
         loss = loss + config.kl_start * distance

@@ -8,7 +8,6 @@ cards count suits from spades (format in the data's README).
 from __future__ import annotations
 
 import gzip
-import hashlib
 import json
 import zipfile
 from collections.abc import Iterable, Sequence
@@ -19,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from trine.bridge.calls import DOUBLE, NUM_BIDS, PASS, REDOUBLE
+from trine.bridge.symmetry import canonical_hash
 from trine.core.errors import DataError
 
 __all__ = ["RecordedAuctions", "held_out_mask", "join", "read_auctions"]
@@ -88,16 +88,16 @@ def join(parts: Sequence[RecordedAuctions]) -> RecordedAuctions:
 
 
 def held_out_mask(owner: np.ndarray[Any, Any], share: float) -> np.ndarray[Any, Any]:
-    """`[n]` whether a deal is held out: by the digest of its cards, so all its auctions are.
+    """`[n]` whether a deal is held out: by its canonical form, so all its auctions are.
+
+    The hash is the one of the split into training and evaluation (`trine.bridge.symmetry`), from
+    its other end: none of these deals is of the evaluation part.
 
     Args:
       owner: uint8 `[n, 52]`.
-      share: of the deals.
+      share: of the deals, below `1 - EVALUATION_SHARE`.
     """
-    bound = int(share * 2**32)
-    rows = np.ascontiguousarray(owner, dtype=np.uint8)
-    digests = [hashlib.blake2b(row.tobytes(), digest_size=4).digest() for row in rows]
-    return np.array([int.from_bytes(digest, "little") < bound for digest in digests], dtype=bool)
+    return canonical_hash(owner) >= np.uint64(int((1 - share) * 2**64))
 
 
 def _read_archive(path: Path) -> RecordedAuctions:

@@ -1,17 +1,23 @@
-"""Duplicate scores and IMPs, the obvious way: one contract at a time.
+"""Duplicate scores and IMPs, the obvious way: one contract at a time, and arrays of them.
 
 Source: Laws of Duplicate Bridge, Law 77 (scoring table) and Law 78B (International Match Points).
-Tables of all contracts for batches are in `trine.bridge.rewards`; tests hold the two to each other.
+The tensors of self-play have a table of their own in `trine.bridge.rewards`, from a formula written
+another way; tests hold the two to each other.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_right
+from functools import cache
+
+import numpy as np
+from numpy.typing import NDArray
 
 from trine.bridge.auction import Contract
+from trine.bridge.calls import NUM_BIDS
 from trine.bridge.cards import Vulnerability
 
-__all__ = ["IMP_STEPS", "imps", "score"]
+__all__ = ["IMP_STEPS", "imps", "imps_of", "points_table", "score"]
 
 IMP_STEPS = (
     20, 50, 90, 130, 170, 220, 270, 320, 370, 430, 500, 600,
@@ -39,6 +45,23 @@ def imps(difference: int) -> int:
     """Of a difference in points, with its sign."""
     won = bisect_right(IMP_STEPS, abs(difference))
     return won if difference >= 0 else -won
+
+
+def imps_of(difference: NDArray[np.integer]) -> NDArray[np.int64]:
+    """Of differences in points, any shape, with their signs."""
+    won = np.searchsorted(np.array(IMP_STEPS), np.abs(difference), side="right")
+    return won * np.sign(difference).astype(np.int64)
+
+
+@cache
+def points_table() -> NDArray[np.int64]:
+    """Points of the declarer's side: `[3 doubled, 2 vulnerable, 35 bids, 14 tricks]`; read only."""
+    table = np.zeros((3, 2, NUM_BIDS, 14), np.int64)
+    for doubled, vulnerable, bid, taken in np.ndindex(*table.shape):
+        contract = Contract(bid // 5 + 1, bid % 5, doubled, 0)
+        table[doubled, vulnerable, bid, taken] = _declarer_points(contract, taken, bool(vulnerable))
+    table.flags.writeable = False
+    return table
 
 
 def _declarer_points(contract: Contract, tricks: int, vulnerable: bool) -> int:

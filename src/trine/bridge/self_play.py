@@ -35,12 +35,14 @@ class Deals:
       tricks: `[B, 20]` uint8.
       dealer: `[B]` seats.
       vulnerability: `[B]` bits.
+      deal: `[B]` which solved deal each is a guise of; None: all are different ones.
     """
 
     owner: Tensor
     tricks: Tensor
     dealer: Tensor
     vulnerability: Tensor
+    deal: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.owner)

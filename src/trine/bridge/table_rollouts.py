@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from functools import cache
 from typing import Protocol
 
 import numpy as np
@@ -15,8 +14,7 @@ from numpy.typing import NDArray
 
 from trine.bridge.auction import Contract
 from trine.bridge.bots.base import NO_CALL, Bot, Observations, Public
-from trine.bridge.calls import NUM_BIDS
-from trine.bridge.scoring import score
+from trine.bridge.scoring import points_table
 
 __all__ = ["DoubleDummyTricks", "EstimatedTricks", "Tricks", "score_candidates"]
 
@@ -116,7 +114,7 @@ def score_candidates(
     if len(rows):
         taken[rows] = judge.tricks(everyone[rows], bid[rows] % 5, declarer[rows], deal[rows])
     vulnerable = vulnerability >> (declarer % 2) & 1
-    points = _points()[public.doubled, vulnerable, bid, taken] * (1 - 2 * (declarer % 2))
+    points = points_table()[public.doubled, vulnerable, bid, taken] * (1 - 2 * (declarer % 2))
     names = [
         str(Contract(b // 5 + 1, b % 5, x, d)) if b >= 0 else "P"
         for b, x, d in zip(
@@ -148,13 +146,3 @@ def _bid_on(
         calls = np.concatenate([calls, column], axis=1)
         going = going[~Public.of(calls[going], dealers[going]).over]
     return calls
-
-
-@cache
-def _points() -> NDArray[np.int64]:
-    """Points of the declarer's side: `[3 doubled, 2 vulnerable, 35 bids, 14 tricks]`."""
-    table = np.zeros((3, 2, NUM_BIDS, 14), np.int64)
-    for doubled, vulnerable, bid, taken in np.ndindex(*table.shape):
-        contract = Contract(bid // 5 + 1, bid % 5, doubled, 0)
-        table[doubled, vulnerable, bid, taken] = score(contract, taken, 3 * vulnerable)
-    return table

@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 
 from trine.bridge.bots.base import Bot, Observations
 from trine.bridge.consistent_deals import ConsistentDeals, call_probabilities, sample_deals
-from trine.bridge.scoring import IMP_STEPS
+from trine.bridge.scoring import imps_of
 from trine.bridge.table_rollouts import DoubleDummyTricks, EstimatedTricks, score_candidates
 from trine.core.seeding import Seeds
 
@@ -154,7 +154,7 @@ def search_call(
     table = np.concatenate(points, axis=1)
     used = table.shape[1]
     difference = table[:, None] - table[None]  # [C, C, K]
-    won = np.sign(difference) * np.searchsorted(IMP_STEPS, np.abs(difference), side="right")
+    won = imps_of(difference)
     share = probability / probability.sum()
     against = np.einsum("cjk,j->ck", won, share)  # IMPs against the second table
     chosen = _choice(against, candidates, own, settings.margin)

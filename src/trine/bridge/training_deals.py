@@ -58,7 +58,7 @@ class DealSource:
                 owner, tricks, torch.from_numpy(SUIT_ORDERS).to(device)[which]
             )
         dealer, vulnerability = torch.randint(4, (2, count), generator=generator, device=device)
-        return Deals(owner, tricks, dealer, vulnerability)
+        return Deals(owner, tricks, dealer, vulnerability, rows)
 
 
 def permute_suits(owner: Tensor, tricks: Tensor, orders: Tensor) -> tuple[Tensor, Tensor]:

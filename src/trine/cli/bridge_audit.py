@@ -56,7 +56,7 @@ def audit(
     require("bridge", "trine bridge audit")
     from trine.bridge.audit.report import audit_bot, difference
     from trine.bridge.bots.registry import make_bot
-    from trine.bridge.match_deals import match_boards, read_match_deals
+    from trine.bridge.match_deals import match_boards, read_match_deals, trained_on_text
     from trine.bridge.records import check_suffix, write_records
     from trine.core.executors import make_executor
 
@@ -76,11 +76,15 @@ def audit(
         say=say,
         say_every=float("inf") if sys.stderr.isatty() else 60.0,
     )
+    if warning := trained_on_text(drawn.owner):
+        say(warning)
     found = [audit_bot(each, drawn, others) for each in bots]
     if examples is not None:
         write_records(examples, found[0].worst(worst))
         say(f"worst boards: {examples}")
-    document = found[0].document() | {"deals_from": source.name, "seed": seed}
+    document = found[0].document() | {
+        "deals_from": source.name, "never_trained_on": not warning, "seed": seed,
+    }  # fmt: skip
     if against:
         document["against"] = found[1].document()
         document["difference"] = difference(found[0], found[1])

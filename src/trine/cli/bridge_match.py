@@ -56,7 +56,7 @@ def match(
     require("bridge", "trine bridge match")
     from trine.bridge.bots.registry import make_bot
     from trine.bridge.match import play_match
-    from trine.bridge.match_deals import match_boards, read_match_deals
+    from trine.bridge.match_deals import match_boards, read_match_deals, trained_on_text
     from trine.bridge.records import check_suffix, write_records
     from trine.core.errors import UsageError
     from trine.core.executors import make_executor
@@ -79,6 +79,8 @@ def match(
         say=say,
         say_every=float("inf") if sys.stderr.isatty() else 60.0,
     )
+    if warning := trained_on_text(played.owner):
+        say(warning)
     result = play_match(*bots, played)
     if swings is not None:
         write_records(swings, result.swings(10))
@@ -88,7 +90,7 @@ def match(
 
         write_match_report(report, result, facts={"deals": source.name, "seed": seed})
         say(f"report: {report}")
-    document = result.document() | {"deals_from": source.name}
+    document = result.document() | {"deals_from": source.name, "never_trained_on": not warning}
     emit(document, as_json=as_json, text=_text(document))
 
 

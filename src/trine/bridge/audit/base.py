@@ -17,10 +17,10 @@ from trine.bridge.audit.auction_facts import AuctionFacts
 from trine.bridge.calls import bid
 from trine.bridge.match import Boards, Table
 from trine.bridge.par import find_par
-from trine.bridge.scoring import IMP_STEPS
+from trine.bridge.scoring import imps_of, points_table
 
 __all__ = [
-    "GAME", "GRAND", "PART_SCORE", "SLAM", "Audited", "Measure", "by_side", "imps_of", "kind_of",
+    "GAME", "GRAND", "PART_SCORE", "SLAM", "Audited", "Measure", "by_side", "kind_of",
 ]  # fmt: skip
 
 PART_SCORE, GAME, SLAM, GRAND = range(4)
@@ -133,12 +133,10 @@ class Audited:
         self, bid: NDArray[np.int64], declarer: NDArray[np.int64], doubled: NDArray[np.int64] | int
     ) -> NDArray[np.int64]:
         """`[n]` points of declarer's side in another contract, double-dummy; bid and seat >= 0."""
-        from trine.bridge.rewards import score_table
-
         rows = np.arange(len(self))
         taken = self.boards.tricks[rows, bid % 5 * 4 + declarer].astype(np.int64)
         vulnerable = self.boards.vulnerability >> (declarer % 2) & 1
-        return score_table().numpy().astype(np.int64)[doubled, vulnerable, bid, taken]
+        return points_table()[doubled, vulnerable, bid, taken]
 
     @cached_property
     def own_points(self) -> NDArray[np.int64]:
@@ -158,9 +156,3 @@ def kind_of(bids: NDArray[np.int64]) -> NDArray[np.int64]:
 def by_side(rows: NDArray[np.bool_], side: NDArray[np.int64]) -> NDArray[np.bool_]:
     """`[n, 2]` from which boards `[n]`, and which side did it there `[n]` (-1: neither)."""
     return rows[:, None] & (side[:, None] == np.arange(2))
-
-
-def imps_of(difference: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Signed IMPs of differences in points (Law 78B)."""
-    won = np.searchsorted(np.array(IMP_STEPS), np.abs(difference), side="right")
-    return won * np.sign(difference)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from trine.bridge.audit.base import GAME, PART_SCORE, Audited, by_side, imps_of
+from trine.bridge.audit.base import GAME, PART_SCORE, Audited, by_side
+from trine.bridge.scoring import imps_of
 
 __all__ = ["RUN_IMPS", "double_made", "doubled_game_made", "doubled_part_score_made", "not_run"]
 

@@ -12,8 +12,8 @@ from trine.bridge.audit.base import (
     SLAM,
     Audited,
     by_side,
-    imps_of,
 )
+from trine.bridge.scoring import imps_of
 
 __all__ = [
     "LEAST_IMPS",

@@ -112,11 +112,13 @@ class Jps2020Bot:
             raise DataError(
                 f"{path} has no tensor {missing[0]!r}", accepted="a released JPS agent of 2020"
             )
-        inputs = int(arrays["linear1.weight"].shape[-1])
+        first = arrays["linear1.weight"]
+        inputs = int(first.shape[-1]) if first.ndim == 2 else 0
         self._features = {268: features_268, 1653: features_1653}.get(inputs)
         if self._features is None:
             raise DataError(
-                f"{path} is a network of {inputs} numbers", accepted="268 or 1653 (jps2020)"
+                f"{path} is a network of {inputs} numbers (linear1.weight: {list(first.shape)})",
+                accepted="268 or 1653 (jps2020)",
             )
         self._layers: dict[str, tuple[NDArray[np.float32], NDArray[np.float32]]] = {}
         for name, (rows, columns) in _SHAPES.items():
@@ -127,6 +129,8 @@ class Jps2020Bot:
                     f"{name} of {path} has shape {list(weight.shape)}",
                     accepted=f"[{rows}, {columns}] for {inputs} inputs",
                 )
+            if not (np.isfinite(weight).all() and np.isfinite(bias).all()):
+                raise DataError(f"{name} of {path} has numbers that are not finite")
             self._layers[name] = (weight.astype(np.float32), bias.astype(np.float32))
 
     def calls(self, observations: Observations) -> NDArray[np.int64]:

@@ -135,7 +135,7 @@ class Density(SearchStrategy):
             branch=self.config.partner_branch,
         )
         sign = 1 - 2 * (tables.seat % 2).float()
-        value = rewards.of(found.points, table[row[found.pair]]) * sign[row[found.pair]]
+        value = rewards.of(found.points, table[row[found.pair]]).mean(1) * sign[row[found.pair]]
         # The partner's part: old probabilities of its candidates, made to sum to 1 in a decision.
         branched = (found.partner_call >= 0).nonzero()[:, 0]
         place = torch.full((len(row),), -1, device=row.device)

@@ -77,7 +77,7 @@ class Jps2020(SearchStrategy):
             branch=self.config.partner_branch,
         )
         sign = 1 - 2 * (decisions.tables.seat[each] % 2).float()
-        points = found.points * sign[found.pair]
+        points = found.points[:, 0] * sign[found.pair]
         total = torch.zeros(len(each), device=points.device)
         if self.config.best_on_best:
             total = total.scatter_reduce(0, found.pair, points, "amax", include_self=False)

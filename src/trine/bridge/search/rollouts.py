@@ -27,7 +27,9 @@ class JointRollouts:
       pair: `[L]` the pair of each leaf.
       partner_call: `[L]` the partner's call b; -1 if the partner did not branch (the auction was
         over before, or branching is off).
-      points: `[L]` mean points of North-South over the leaf's rollouts.
+      points: `[L, rollouts]` points of North-South of each of the leaf's rollouts. They are not
+        averaged here, because IMPs of a mean are not the mean of IMPs; a leaf where the auction is
+        over has the same number throughout.
       partner_rows: `[Q]` pairs whose partner had a decision.
       partner_x: `[Q, F]` the partner's observations there.
       partner_legal: `[Q, 38]` legality.
@@ -109,7 +111,12 @@ def joint_rollouts(
                 unbranched if second is None else second,
             ]
         ),
-        points=torch.cat([*(points_ for _, points_ in ended), points.view(-1, rollouts).mean(1)]),
+        points=torch.cat(
+            [
+                *(points_[:, None].expand(-1, rollouts) for _, points_ in ended),
+                points.view(-1, rollouts),
+            ]
+        ),
         partner_rows=pair,
         partner_x=x,
         partner_legal=legal,
