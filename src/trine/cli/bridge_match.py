@@ -18,7 +18,10 @@ def register(app: typer.Typer) -> None:
 
 
 def match(
-    first: Annotated[str, typer.Argument(help="pass, random, jps2020:WEIGHTS, or a network.")],
+    first: Annotated[
+        str,
+        typer.Argument(help="trine, rules, pass, random, search:BOT, jps2020:WEIGHTS, a network."),
+    ],
     second: Annotated[str, typer.Argument(help="The same; its opponents.")],
     boards: Annotated[
         int | None,
