@@ -24,6 +24,7 @@ def test_shipped_recipes_are_valid(path):
         (["imitation.updates=3"], "imitation.auctions"),
         (["reward.tables=3", "budget.updates=1"], "even"),
         (["ppo.critic_warmup=3", "critic.privileged=false"], "nothing would learn"),
+        (["ppo.settled=0.9", "critic.privileged=false"], "would miss the calls"),
         (["ppo.clop=3"], "did you mean 'ppo.clip'"),
         (["network.width=2"], "greater than or equal to 8"),
     ],

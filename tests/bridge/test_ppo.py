@@ -58,6 +58,20 @@ def test_an_update_makes_rewarded_calls_more_probable(privileged):
     assert float((gain * reward).mean()) > 0
 
 
+def test_settled_calls_are_not_learnt_from():
+    learner, batch, search = _setting()
+    threshold = float(batch.log_p.exp().median())
+    found = _update(learner, batch, search, settled=threshold)
+    assert found["looked_at"] == pytest.approx(0.5, abs=0.02)
+    # A threshold above every probability is the same update as none.
+    one, _, _ = _setting()
+    other, _, _ = _setting()
+    _update(one, batch, search, settled=1.0)
+    _update(other, batch, search, settled=float(batch.log_p.exp().max()) + 1e-3)
+    for first, second in zip(one.policy.parameters(), other.policy.parameters(), strict=True):
+        assert torch.equal(first, second)
+
+
 def test_the_critic_learns_the_rewards():
     learner, batch, search = _setting()
     first = _update(learner, batch, search, epochs=20, warmup=True)

@@ -85,10 +85,32 @@ def test_the_past_self_is_asked_for_its_own_calls_only():
 
 def test_advantages_with_a_perfect_memory_are_rewards():
     _, batch = _batch()
-    values = torch.zeros(len(batch.call))
-    own, targets = batch.advantages(values, discount=1.0, gae_lambda=1.0, stride=1)
+    rows = torch.arange(len(batch.call))
+    own, targets = batch.advantages(
+        rows, torch.zeros(len(rows)), discount=1.0, gae_lambda=1.0, stride=1
+    )
     torch.testing.assert_close(own, batch.reward[batch.table] * batch.sign)
     torch.testing.assert_close(targets, own)
+
+
+@pytest.mark.parametrize("gae_lambda", [0.0, 0.6, 1.0])
+def test_decisions_that_are_passed_over_count_as_forced(gae_lambda):
+    _, batch = _batch()
+    generator = torch.Generator().manual_seed(8)
+    rows = (torch.rand(len(batch.call), generator=generator) < 0.3).nonzero()[:, 0]
+    values = torch.randn(len(rows), generator=generator)
+    _, targets = batch.advantages(rows, values, discount=1.0, gae_lambda=gae_lambda, stride=1)
+    north_south = (values * batch.sign[rows]).tolist()
+    wanted = []
+    for row in rows.tolist():
+        same = (batch.table[rows] == batch.table[row]) & (batch.step[rows] > batch.step[row])
+        later = same.nonzero()[:, 0].tolist()
+        # From the last chosen decision back: what follows is mixed of its value and of its target.
+        target = float(batch.reward[batch.table[row]])
+        for other in sorted(later, key=lambda k: -int(batch.step[rows[k]])):
+            target = gae_lambda * target + (1 - gae_lambda) * north_south[other]
+        wanted.append(target * float(batch.sign[row]))
+    torch.testing.assert_close(targets, torch.tensor(wanted), atol=1e-5, rtol=1e-5)
 
 
 def test_the_critic_sees_the_table_from_the_seat_of_the_caller():

@@ -151,6 +151,8 @@ class PpoConfig(Config):
         first call to the last.
       minibatch: decisions in an optimiser step.
       epochs: passes over the batch.
+      settled: calls made with at least this probability are passed over as if they were forced,
+        because they have next to no gradient; 1: none. Needs the privileged critic.
       rate: Adam's step of the policy at the start.
       rate_end: and at the end of the budget; in between along a half cosine.
       critic_rate: Adam's step of the privileged critic.
@@ -174,6 +176,7 @@ class PpoConfig(Config):
     boards: int = Field(default=4096, ge=1)
     minibatch: int = Field(default=4096, ge=1)
     epochs: int = Field(default=2, ge=1)
+    settled: float = Field(default=1.0, gt=0, le=1)
     rate: float = Field(default=1e-4, gt=0)
     rate_end: float = Field(default=1e-5, ge=0)
     critic_rate: float = Field(default=5e-4, gt=0)
@@ -322,6 +325,11 @@ class Recipe(Config):
             raise ValueError(
                 "ppo.critic_warmup without a privileged critic: policy and value head are one "
                 "network, nothing would learn; set it to 0, or critic.privileged = true"
+            )
+        if self.ppo.settled < 1 and not self.critic.privileged:
+            raise ValueError(
+                f"ppo.settled = {self.ppo.settled:g} without a privileged critic: the value head "
+                "would miss the calls that are left out; set it to 1, or critic.privileged = true"
             )
         if not self.imitation.updates and not self.budget.is_set:
             raise ValueError(

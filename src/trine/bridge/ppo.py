@@ -6,6 +6,7 @@ loss, and what a search strategy adds. `trine.bridge.self_play` made the batch.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -71,62 +72,108 @@ def ppo_update(
 
     Returns:
       means over the update: `policy_loss`, `value_loss`, `entropy`, `kl`, `clipped`,
-      `explained` (share of the variance of the targets that the values explain), `search_loss`,
-      `passes` (epochs made before `kl_target` stopped them).
+      `looked_at` (share of the decisions that are not settled), `explained` (share of the variance
+      of the targets that the values explain), `search_loss`, `passes` (epochs made before
+      `kl_target` stopped them).
     """
     device = batch.bits.device
-    values = _values(learner, batch)
+    # A call that was all but certain has next to no gradient, and the value before it is the value
+    # after it: with `settled` below 1 only the others are looked at, a quarter of all.
+    rows = (
+        (batch.log_p < math.log(config.settled)).nonzero()[:, 0]
+        if config.settled < 1
+        else (torch.arange(len(batch.call), device=device))
+    )
+    values = _values(learner, batch, rows)
     # A critic that sees all hands values the same state at every call; one that sees one hand, its
     # own seat's decisions only, which are four calls apart.
     advantages, targets = batch.advantages(
+        rows,
         values,
         discount=config.discount,
         gae_lambda=config.gae_lambda,
         stride=1 if learner.critic is not None else 4,
     )
-    rows = (
-        torch.arange(len(batch.call), device=device)
-        if learner.critic is not None
-        else batch.mine.nonzero()[:, 0]
-    )
+    own = batch.mine[rows].nonzero()[:, 0]  # places in `rows`
+    # The opponents' decisions teach the critic too.
+    seen = torch.arange(len(rows), device=device) if learner.critic is not None else own
+    lesson = _Lesson(rows, advantages, targets, values)
     for group in learner.policy_optimiser.param_groups:
         group["lr"] = rate
-    totals: dict[str, Tensor] = {}
-    steps, passes = 0, 0
-    examples = _Rounds(batch.examples, len(rows), config, generator, device)
+    means = _Means()
+    passes = 0
+    examples = _Rounds(batch.examples, len(own), config, generator, device)
     for _ in range(config.epochs):
-        order = rows[torch.randperm(len(rows), generator=generator).to(device)]
-        for chosen in order.split(config.minibatch):
-            x = unpack_bits(batch.bits[chosen], batch.inputs)
-            parts: dict[str, Tensor] = {}
-            # The opponents' decisions teach the critic only.
-            mine = batch.mine[chosen].nonzero()[:, 0]
-            if len(mine):
-                own = chosen[mine]
-                parts, loss = _policy_terms(
-                    learner, batch, strategy, config, x[mine], own, advantages[own], targets[own],
-                    values[own], entropy, search_weight, examples,
-                )  # fmt: skip
-                if not warmup:
-                    _descend(learner.policy, learner.policy_optimiser, loss, config.gradient_norm)
-            if learner.critic is not None and learner.critic_optimiser is not None:
-                value_loss = _value_loss(
-                    _critic_values(learner, batch, x, chosen), targets[chosen], values[chosen],
-                    config.value_clip,
-                )  # fmt: skip
-                parts["value_loss"] = value_loss.detach()
+        for chosen in _minibatches(own, config.minibatch, generator):
+            parts, loss = _policy_terms(
+                learner, batch, strategy, config, lesson.of(chosen), entropy, search_weight,
+                examples,
+            )  # fmt: skip
+            if not warmup:
+                _descend(learner.policy, learner.policy_optimiser, loss, config.gradient_norm)
+            means.add(parts)
+        if learner.critic is not None and learner.critic_optimiser is not None:
+            for chosen in _minibatches(seen, config.minibatch, generator):
+                part = lesson.of(chosen)
+                value = _critic_values(learner, batch, part.rows)
+                value_loss = _value_loss(value, part.targets, part.values, config.value_clip)
                 _descend(learner.critic, learner.critic_optimiser, value_loss, config.gradient_norm)
-            for name, part in parts.items():
-                totals[name] = totals[name] + part if name in totals else part
-            steps += 1
+                means.add({"value_loss": value_loss.detach()})
         passes += 1
         # Asked once a pass, not once a step: on a GPU every question is a pause.
-        moved = float(totals["kl"]) / steps if config.kl_target and "kl" in totals else 0.0
-        if not warmup and moved > config.kl_target:
+        if config.kl_target and not warmup and means.of("kl") > config.kl_target:
             break
-    error = (targets - values)[rows].var() / targets[rows].var().clamp_min(1e-12)
-    means = {name: float(total) / steps for name, total in totals.items()}
-    return {**means, "explained": 1 - float(error), "passes": float(passes)}
+    error = (targets - values)[seen].var() / targets[seen].var().clamp_min(1e-12)
+    return {
+        **means.all(),
+        "looked_at": len(rows) / len(batch.call),
+        "explained": 1 - float(error),
+        "passes": float(passes),
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class _Lesson:
+    """Decisions of a batch and what is to be learnt from them, all `[n]`."""
+
+    rows: Tensor
+    advantages: Tensor
+    targets: Tensor
+    values: Tensor
+
+    def of(self, chosen: Tensor) -> _Lesson:
+        """Some of them, by place."""
+        return _Lesson(
+            self.rows[chosen], self.advantages[chosen], self.targets[chosen], self.values[chosen]
+        )
+
+
+class _Means:
+    """Means of what the steps report, kept on the device until they are asked for."""
+
+    def __init__(self) -> None:
+        self._totals: dict[str, Tensor] = {}
+        self._counts: dict[str, int] = {}
+
+    def add(self, parts: dict[str, Tensor]) -> None:
+        """Of one step."""
+        for name, part in parts.items():
+            self._totals[name] = self._totals[name] + part if name in self._totals else part
+            self._counts[name] = self._counts.get(name, 0) + 1
+
+    def of(self, name: str) -> float:
+        """0 for what no step reported."""
+        return float(self._totals[name]) / self._counts[name] if name in self._totals else 0.0
+
+    def all(self) -> dict[str, float]:
+        """By name."""
+        return {name: self.of(name) for name in self._totals}
+
+
+def _minibatches(places: Tensor, size: int, generator: torch.Generator) -> tuple[Tensor, ...]:
+    """All of them in random order, at most `size` at a time."""
+    order = torch.randperm(len(places), generator=generator).to(places.device)
+    return places[order].split(size) if len(places) else ()
 
 
 def _policy_terms(
@@ -134,22 +181,19 @@ def _policy_terms(
     batch: Batch,
     strategy: SearchStrategy,
     config: PpoConfig,
-    x: Tensor,
-    chosen: Tensor,
-    advantage: Tensor,
-    target: Tensor,
-    old_value: Tensor,
+    lesson: _Lesson,
     entropy_weight: float,
     search_weight: float,
     examples: _Rounds,
 ) -> tuple[dict[str, Tensor], Tensor]:
     """What is recorded of the learner's decisions of a minibatch, and the policy network's loss."""
-    legal = batch.legal[chosen]
+    rows, advantage = lesson.rows, lesson.advantages
+    x, legal = unpack_bits(batch.bits[rows], batch.inputs), batch.legal[rows]
     with autocast(x.device, learner.bf16):
         logits, head = learner.policy(x)
     # At the temperature of the play, so that the ratio is 1 where nothing has changed.
     log_p = torch.log_softmax(mask_illegal(logits / config.temperature, legal), -1)
-    log_ratio = log_p.gather(1, batch.call[chosen][:, None])[:, 0] - batch.log_p[chosen]
+    log_ratio = log_p.gather(1, batch.call[rows][:, None])[:, 0] - batch.log_p[rows]
     ratio = log_ratio.exp()
     if config.normalise_advantages:
         advantage = (advantage - advantage.mean()) / (advantage.std(correction=0) + 1e-8)
@@ -165,7 +209,7 @@ def _policy_terms(
     }
     loss = policy_loss - entropy_weight * entropy
     if learner.critic is None:
-        value_loss = _value_loss(head.float(), target, old_value, config.value_clip)
+        value_loss = _value_loss(head.float(), lesson.targets, lesson.values, config.value_clip)
         parts["value_loss"] = value_loss.detach()
         loss = loss + config.value_weight * value_loss
     if learner.anchor is not None:
@@ -211,24 +255,24 @@ class _Rounds:
         return part
 
 
-def _values(learner: Learner, batch: Batch) -> Tensor:
-    """`[M]` values before the update, for the side that called."""
+def _values(learner: Learner, batch: Batch, rows: Tensor) -> Tensor:
+    """`[n]` values of decisions before the update, for the side that called."""
     found: list[Tensor] = []
-    rows = torch.arange(len(batch.call), device=batch.bits.device)
     with torch.no_grad():
         for chosen in rows.split(_CHUNK):
-            x = unpack_bits(batch.bits[chosen], batch.inputs)
             if learner.critic is not None:
-                found.append(_critic_values(learner, batch, x, chosen))
+                found.append(_critic_values(learner, batch, chosen))
             else:
+                x = unpack_bits(batch.bits[chosen], batch.inputs)
                 with autocast(x.device, learner.bf16):
                     found.append(learner.policy(x)[1].float())
-    return torch.cat(found)
+    return torch.cat(found) if found else torch.zeros(0, device=rows.device)
 
 
-def _critic_values(learner: Learner, batch: Batch, x: Tensor, chosen: Tensor) -> Tensor:
+def _critic_values(learner: Learner, batch: Batch, rows: Tensor) -> Tensor:
     assert learner.critic is not None
-    inputs = batch.view.inputs(x, batch.table[chosen], batch.seat[chosen], batch.now[chosen])
+    x = unpack_bits(batch.bits[rows], batch.inputs)
+    inputs = batch.view.inputs(x, batch.table[rows], batch.seat[rows], batch.now[rows])
     with autocast(x.device, learner.bf16):
         return learner.critic(inputs).float()
 

@@ -105,28 +105,32 @@ class Batch:
         return 1.0 - 2.0 * (self.seat % 2).float()
 
     def advantages(
-        self, values: Tensor, *, discount: float, gae_lambda: float, stride: int
+        self, rows: Tensor, values: Tensor, *, discount: float, gae_lambda: float, stride: int
     ) -> tuple[Tensor, Tensor]:
-        """Advantages and targets of the values, both `[M]` for the side that called.
+        """Advantages and targets of the values, both `[n]` for the side that called.
+
+        Decisions that are not among `rows` are passed over, as if they were forced: the value that
+        follows a decision is that of the next chosen one.
 
         Args:
-          values: `[M]` for the side that called.
+          rows: `[n]` decisions that are valued.
+          values: `[n]` for the side that called.
           discount: see `generalised_advantages`.
           gae_lambda: the same.
-          stride: the same.
+          stride: the same, in chosen decisions.
         """
+        step, table, sign = self.step[rows], self.table[rows], self.sign[rows]
         shape = (int(self.lengths.max()), len(self.lengths))
-        grid = torch.zeros(shape, device=values.device)
-        grid[self.step, self.table] = values * self.sign
+        chosen = torch.zeros(shape, dtype=torch.int32, device=values.device)
+        chosen[step, table] = 1
+        place = (chosen.cumsum(0) - 1)[step, table]  # [n] chosen decisions before it at its table
+        lengths = chosen.sum(0)
+        grid = torch.zeros((int(lengths.max()), shape[1]), device=values.device)
+        grid[place, table] = values * sign
         found = generalised_advantages(
-            grid,
-            self.reward,
-            self.lengths,
-            discount=discount,
-            gae_lambda=gae_lambda,
-            stride=stride,
+            grid, self.reward, lengths, discount=discount, gae_lambda=gae_lambda, stride=stride
         )
-        own = found[self.step, self.table] * self.sign
+        own = found[place, table] * sign
         return own, own + values
 
 

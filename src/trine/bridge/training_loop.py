@@ -291,7 +291,10 @@ def _against_past(batch: Batch, tables: int) -> float | None:
 
 
 def _note(row: dict[str, Any]) -> str:
-    parts = [f"{row['decisions_per_second']:,.0f} decisions/s", f"entropy {row['entropy']:.2f}"]
+    parts = [
+        f"{row['decisions_per_second']:,.0f} decisions/s",
+        f"entropy {row.get('entropy', 0):.2f}",
+    ]
     if row["against_past"] is not None:
         parts.append(f"{row['against_past']:+.2f} IMPs against past")
     if row.get("against_start") is not None:
