@@ -86,6 +86,48 @@ def test_labels_come_closer_only_if_they_are_asked_for() -> None:
     assert within(_start("fitted", labels, fit_labels=1.0)[0]) > without + 0.05
 
 
+def test_aims_about_no_centre_and_a_temperature_of_their_own() -> None:
+    values = _vectors()
+    # Cosines of vectors in a narrow cone are all high; as they are, they are kept as they are.
+    near = _unit(values + 3 * values.mean(axis=0)).astype(np.float32)
+    options = {"centre": False, "fit_steps": 150, "fit_neighbours": 0.0, "start": "fitted"}
+    config = HeadConfig.model_validate(options)
+    head = start_head(near, [None] * len(near), config, np.random.default_rng(1), (4,))
+    small = _unit((near @ head[0].T + head[1])[:, :4])
+    assert np.abs(small @ small.T - near @ near.T).mean() < 0.02
+    sharp, wide = (
+        start_head(
+            near, [None] * len(near),
+            HeadConfig.model_validate(
+                {**options, "fit_neighbours": 1.0, "fit_squares": 0.0, "fit_temperature": value}
+            ),
+            np.random.default_rng(1), (4,),
+        )
+        for value in (0.005, 0.5)
+    )  # fmt: skip
+
+    def spread(head: tuple[np.ndarray, np.ndarray]) -> float:
+        small = _unit((near @ head[0].T + head[1])[:, :4])
+        return float((small @ small.T).std())
+
+    # The same cosines look ten times as far apart at a tenth of the temperature.
+    assert spread(sharp) > 3 * spread(wide)
+
+
+def test_pairs_have_a_weight_of_their_own() -> None:
+    values = _vectors()
+    pairs: list[str | None] = [f"pairs:{i // 2}" for i in range(len(values))]
+
+    def within(**options: float) -> float:
+        head = _start("fitted", pairs, widths=(4,), fit_steps=40, **options)[0]
+        small = _unit((values @ head[0].T + head[1])[:, :4])
+        return float((small[::2] * small[1::2]).sum(axis=1).mean())
+
+    without = within()
+    assert within(fit_labels=1.0, fit_pairs=0.0) == without
+    assert within(fit_pairs=1.0) == within(fit_labels=1.0) > without
+
+
 def test_the_contrast_is_the_double_loop() -> None:
     numbers = torch.from_numpy(np.random.default_rng(2).standard_normal((7, 5)))
     ids = torch.tensor([0, 1, 0, 2, 1, 2, 0])

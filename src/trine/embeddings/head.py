@@ -64,14 +64,15 @@ def _fitted(
     generator: np.random.Generator,
     widths: Sequence[int],
 ) -> tuple[np.ndarray, np.ndarray]:
-    from trine.embeddings.head_fit import fit_head
+    from trine.embeddings.head_fit import Aim, fit_head
 
     return fit_head(
         values, labels, weight, bias,
         widths=widths or (values.shape[1],),
         steps=config.fit_steps,
-        neighbours=config.fit_neighbours,
+        aim=Aim(config.fit_squares, config.fit_neighbours, config.fit_temperature),
         label_weight=config.fit_labels,
+        pair_weight=config.fit_labels if config.fit_pairs is None else config.fit_pairs,
         generator=generator,
     )  # fmt: skip
 

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -23,15 +24,29 @@ from torch.nn import functional
 
 from trine.embeddings.losses.distillation import similarity_divergence
 
-__all__ = ["fit_head"]
+__all__ = ["Aim", "fit_head"]
 
 _BATCH = 512
 _RATE = 1e-3
-_SQUARES = 30.0
-"""Weight of the squared differences of cosines: brings them to the size of a divergence."""
 _TEMPERATURE = 0.05
 _MOST_GROUPS = 48
 """Labels in one batch of a task."""
+
+
+@dataclass(frozen=True, slots=True)
+class Aim:
+    """How far small vectors are from the cosines of whole ones.
+
+    Attributes:
+      squares: weight of the squared differences of cosines; 30 brings them to the size of a
+        divergence.
+      neighbours: weight of the divergence of the neighbours within a batch.
+      temperature: of the whole vectors' softmax there; that of the small ones is 0.05.
+    """
+
+    squares: float = 30.0
+    neighbours: float = 0.1
+    temperature: float = _TEMPERATURE
 
 
 def fit_head(
@@ -42,8 +57,9 @@ def fit_head(
     *,
     widths: Sequence[int],
     steps: int,
-    neighbours: float,
+    aim: Aim,
     label_weight: float,
+    pair_weight: float,
     generator: np.random.Generator,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Weight `[d, d]` and bias `[d]` moved so that leading numbers have the cosines of all.
@@ -56,8 +72,9 @@ def fit_head(
       bias: `[d]` to start from.
       widths: leading numbers that are fitted, together.
       steps: of Adam, with a cosine schedule.
-      neighbours: weight of the neighbours' divergence.
+      aim: what of the cosines is kept.
       label_weight: of the contrast of each task's labels; 0: labels play no part.
+      pair_weight: of the same of tasks whose every label has two texts, the sides of a pair.
       generator: of the batches.
     """
     values = torch.from_numpy(np.asarray(vectors, dtype=np.float32))
@@ -66,36 +83,37 @@ def fit_head(
     aims = functional.normalize(values - centre, dim=1)
     matrix = torch.from_numpy(weight.astype(np.float32)).clone().requires_grad_()
     offset = torch.from_numpy(bias.astype(np.float32)).clone().requires_grad_()
-    groups = _groups(labels) if label_weight else []
+    tasks = _groups(labels) if label_weight or pair_weight else []
+    shares = [pair_weight if _is_pairs(task) else label_weight for task in tasks]
+    groups = [(task, share) for task, share in zip(tasks, shares, strict=True) if share]
     optimizer = torch.optim.Adam([matrix, offset], lr=_RATE)
     size = min(_BATCH, len(values))
     for step in range(steps):
         for part in optimizer.param_groups:
             part["lr"] = _RATE * (1 + math.cos(math.pi * step / steps)) / 2
         chosen = torch.from_numpy(generator.choice(len(values), size, replace=False))
-        loss = _same_cosines(
-            values[chosen] @ matrix.T + offset, aims[chosen], widths, neighbours=neighbours
-        )
-        for task in groups:
+        loss = _same_cosines(values[chosen] @ matrix.T + offset, aims[chosen], widths, aim)
+        for task, share in groups:
             rows, ids = _draw(task, generator)
             numbers = values[torch.from_numpy(rows)] @ matrix.T + offset
-            loss = loss + label_weight * _contrast(numbers, torch.from_numpy(ids), widths)
+            loss = loss + share * _contrast(numbers, torch.from_numpy(ids), widths)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
     return matrix.detach().numpy(), offset.detach().numpy()
 
 
-def _same_cosines(
-    numbers: Tensor, aims: Tensor, widths: Sequence[int], *, neighbours: float
-) -> Tensor:
+def _same_cosines(numbers: Tensor, aims: Tensor, widths: Sequence[int], aim: Aim) -> Tensor:
     aimed = aims @ aims.T
     loss = numbers.new_zeros(())
     for width in widths:
         unit = functional.normalize(numbers[:, :width], dim=1)
-        loss = loss + _SQUARES * (unit @ unit.T - aimed).square().mean()
-        if neighbours:
-            loss = loss + neighbours * similarity_divergence(unit, aims, _TEMPERATURE)
+        if aim.squares:
+            loss = loss + aim.squares * (unit @ unit.T - aimed).square().mean()
+        if aim.neighbours:
+            loss = loss + aim.neighbours * similarity_divergence(
+                unit, aims, _TEMPERATURE, aim.temperature
+            )
     return loss
 
 
@@ -124,9 +142,13 @@ def _groups(labels: Sequence[str | None]) -> list[list[np.ndarray]]:
     return [task for task in tasks if len(task) > 1]
 
 
+def _is_pairs(task: list[np.ndarray]) -> bool:
+    return max(map(len, task)) == 2
+
+
 def _draw(task: list[np.ndarray], generator: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
     """Rows of some labels of a task, at least two of each, and the number of each one's label."""
-    most = max(_MOST_GROUPS, _BATCH // 2 if max(map(len, task)) == 2 else 0)
+    most = max(_MOST_GROUPS, _BATCH // 2 if _is_pairs(task) else 0)
     chosen = generator.permutation(len(task))[:most]
     each = max(2, min(32, _BATCH // (2 * len(chosen))))
     parts = [generator.permutation(task[i])[:each] for i in chosen]

@@ -123,6 +123,7 @@ def make_loss(
         teacher=teacher,
         distillation=training.distillation_of(task),
         temperature=training.temperature,
+        base_temperature=training.distillation_temperature,
         cache_rows=training.cache_rows,
         head_width=(dimension or full) if task_head else 0,
     )
