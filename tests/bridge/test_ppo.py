@@ -35,8 +35,8 @@ def _setting(privileged=True, strategy="none", past=None, temperature=1.0):
 def _update(learner, batch, search, warmup=False, rate=1e-3, **changes):
     config = PpoConfig(minibatch=256, kl_target=0.0).model_copy(update=changes)
     return ppo_update(
-        learner, batch, search, config, rate=rate, entropy=config.entropy, search_weight=1.0,
-        warmup=warmup, generator=torch.Generator().manual_seed(7),
+        learner, batch, search, config, rate=rate, critic_rate=1e-3, entropy=config.entropy,
+        search_weight=1.0, warmup=warmup, generator=torch.Generator().manual_seed(7),
     )  # fmt: skip
 
 

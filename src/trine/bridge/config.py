@@ -155,11 +155,14 @@ class PpoConfig(Config):
         because they have next to no gradient; 1: none. Needs the privileged critic.
       rate: Adam's step of the policy at the start.
       rate_end: and at the end of the budget; in between along a half cosine.
-      critic_rate: Adam's step of the privileged critic.
+      critic_rate: Adam's step of the privileged critic at the start.
+      critic_rate_end: and at the end of the budget; None: it stays as it is.
       critic_warmup: updates in which only the privileged critic learns.
       clip: of the probability ratio.
       value_clip: of the change of a value within an update; 0: none.
       gae_lambda: of generalised advantage estimation.
+      critic_lambda: the same for what the values learn; None: `gae_lambda`. Near 1 the values stay
+        true to what happens while the advantages trust them.
       discount: of later rewards.
       entropy: weight of the entropy at the start.
       entropy_end: and at the end of the budget.
@@ -180,10 +183,12 @@ class PpoConfig(Config):
     rate: float = Field(default=1e-4, gt=0)
     rate_end: float = Field(default=1e-5, ge=0)
     critic_rate: float = Field(default=5e-4, gt=0)
+    critic_rate_end: float | None = Field(default=None, ge=0)
     critic_warmup: int = Field(default=0, ge=0)
     clip: float = Field(default=0.2, gt=0, lt=1)
     value_clip: float = Field(default=0.0, ge=0)
     gae_lambda: float = Field(default=0.9, ge=0, le=1)
+    critic_lambda: float | None = Field(default=None, ge=0, le=1)
     discount: float = Field(default=1.0, gt=0, le=1)
     entropy: float = Field(default=0.003, ge=0)
     entropy_end: float = Field(default=0.001, ge=0)

@@ -52,6 +52,7 @@ def ppo_update(
     config: PpoConfig,
     *,
     rate: float,
+    critic_rate: float,
     entropy: float,
     search_weight: float,
     warmup: bool,
@@ -65,6 +66,7 @@ def ppo_update(
       strategy: its loss is added if the batch has examples of it.
       config: the recipe's.
       rate: Adam's step of the policy now.
+      critic_rate: of the critic now.
       entropy: weight of the entropy now.
       search_weight: weight of the strategy's loss.
       warmup: whether only the critic learns.
@@ -87,19 +89,24 @@ def ppo_update(
     values = _values(learner, batch, rows)
     # A critic that sees all hands values the same state at every call; one that sees one hand, its
     # own seat's decisions only, which are four calls apart.
+    stride = 1 if learner.critic is not None else 4
     advantages, targets = batch.advantages(
-        rows,
-        values,
-        discount=config.discount,
-        gae_lambda=config.gae_lambda,
-        stride=1 if learner.critic is not None else 4,
+        rows, values, discount=config.discount, gae_lambda=config.gae_lambda, stride=stride
     )
+    if config.critic_lambda is not None:
+        _, targets = batch.advantages(
+            rows, values, discount=config.discount, gae_lambda=config.critic_lambda, stride=stride
+        )
     own = batch.mine[rows].nonzero()[:, 0]  # places in `rows`
     # The opponents' decisions teach the critic too.
     seen = torch.arange(len(rows), device=device) if learner.critic is not None else own
     lesson = _Lesson(rows, advantages, targets, values)
-    for group in learner.policy_optimiser.param_groups:
-        group["lr"] = rate
+    for optimiser, now in (
+        (learner.policy_optimiser, rate),
+        (learner.critic_optimiser, critic_rate),
+    ):
+        for group in optimiser.param_groups if optimiser is not None else ():
+            group["lr"] = now
     means = _Means()
     passes = 0
     examples = _Rounds(batch.examples, len(own), config, generator, device)

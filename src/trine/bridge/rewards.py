@@ -101,6 +101,10 @@ class ContractPoints:
 
     points: Tensor
 
+    def repeat(self, times: int) -> ContractPoints:
+        """Of the same deals at several tables each, in the order of a batch."""
+        return ContractPoints(self.points.repeat(times, 1, 1, 1))
+
 
 def contract_points(tricks: Tensor, vulnerability: Tensor) -> ContractPoints:
     """Points of all contracts.

@@ -204,7 +204,7 @@ def play_batch(
     bits, legal, call, log_p, table, step, seat, mine, now = (
         torch.cat(parts) for parts in zip(*steps, strict=True)
     )
-    contracts = contract_points(whole.tricks, deals.vulnerability.repeat(times))
+    contracts = contract_points(deals.tricks, deals.vulnerability).repeat(times)
     par = par_points(contracts, deals.dealer.repeat(times)) if reward.kind == "minus_par" else None
     rewards = Rewards.make(reward.kind, reward.unit, points, times, par)
     return Batch(

@@ -187,6 +187,11 @@ def train_by_self_play(
                 strategy,
                 ppo,
                 rate=_half_cosine(ppo.rate, ppo.rate_end, share),
+                critic_rate=_half_cosine(
+                    ppo.critic_rate,
+                    ppo.critic_rate if ppo.critic_rate_end is None else ppo.critic_rate_end,
+                    share,
+                ),
                 entropy=_half_cosine(ppo.entropy, ppo.entropy_end, share),
                 search_weight=recipe.search.weight,
                 warmup=update <= ppo.critic_warmup,
