@@ -160,8 +160,9 @@ class HeadConfig(Config):
       rows: texts that the start is computed from.
       fit_steps: gradient steps of `fitted`.
       fit_neighbours: weight of near neighbours beside squared differences, for `fitted`.
-      fit_temperature: of the whole vectors' neighbours, for `fitted` (that of the small ones is
-        0.05). Smaller for a base whose cosines are all high.
+      fit_rate: of Adam, for `fitted`.
+      fit_temperature: of near neighbours, for `fitted`. Smaller for a base whose cosines are all
+        high.
       fit_squares: weight of squared differences of cosines, for `fitted`.
       fit_labels: weight of the contrast of labels and pairs, for `fitted`; 0: texts alone.
       fit_pairs: weight of that of pairs, if it is another.
@@ -175,6 +176,7 @@ class HeadConfig(Config):
     rows: int = Field(default=8_000, ge=64)
     fit_steps: int = Field(default=800, ge=1)
     fit_neighbours: float = Field(default=0.1, ge=0)
+    fit_rate: float = Field(default=1e-3, gt=0)
     fit_temperature: float = Field(default=0.05, gt=0)
     fit_squares: float = Field(default=30.0, ge=0)
     fit_labels: float = Field(default=0.0, ge=0)
@@ -223,8 +225,8 @@ class TrainingConfig(Config):
       margin: of `pair_margin`.
       widths: Matryoshka widths trained besides the recipe's dimension and the full width.
       distillation: weight of keeping the base's similarities between the texts of a batch.
-      distillation_temperature: of the base's cosines there; None: that of the contrast. Smaller for
-        a base whose cosines are all high.
+      distillation_temperature: of the cosines there; None: that of the contrast. Smaller for a base
+        whose cosines are all high.
       rate: peak learning rate of the encoder.
       head_rate: peak learning rate of the head.
       warmup: share of the steps in which the rates rise.

@@ -70,6 +70,7 @@ def _fitted(
         values, labels, weight, bias,
         widths=widths or (values.shape[1],),
         steps=config.fit_steps,
+        rate=config.fit_rate,
         aim=Aim(config.fit_squares, config.fit_neighbours, config.fit_temperature),
         label_weight=config.fit_labels,
         pair_weight=config.fit_labels if config.fit_pairs is None else config.fit_pairs,

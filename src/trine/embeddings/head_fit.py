@@ -27,7 +27,6 @@ from trine.embeddings.losses.distillation import similarity_divergence
 __all__ = ["Aim", "fit_head"]
 
 _BATCH = 512
-_RATE = 1e-3
 _TEMPERATURE = 0.05
 _MOST_GROUPS = 48
 """Labels in one batch of a task."""
@@ -41,7 +40,7 @@ class Aim:
       squares: weight of the squared differences of cosines; 30 brings them to the size of a
         divergence.
       neighbours: weight of the divergence of the neighbours within a batch.
-      temperature: of the whole vectors' softmax there; that of the small ones is 0.05.
+      temperature: of their softmax.
     """
 
     squares: float = 30.0
@@ -57,6 +56,7 @@ def fit_head(
     *,
     widths: Sequence[int],
     steps: int,
+    rate: float,
     aim: Aim,
     label_weight: float,
     pair_weight: float,
@@ -72,6 +72,7 @@ def fit_head(
       bias: `[d]` to start from.
       widths: leading numbers that are fitted, together.
       steps: of Adam, with a cosine schedule.
+      rate: at the first of them.
       aim: what of the cosines is kept.
       label_weight: of the contrast of each task's labels; 0: labels play no part.
       pair_weight: of the same of tasks whose every label has two texts, the sides of a pair.
@@ -86,11 +87,11 @@ def fit_head(
     tasks = _groups(labels) if label_weight or pair_weight else []
     shares = [pair_weight if _is_pairs(task) else label_weight for task in tasks]
     groups = [(task, share) for task, share in zip(tasks, shares, strict=True) if share]
-    optimizer = torch.optim.Adam([matrix, offset], lr=_RATE)
+    optimizer = torch.optim.Adam([matrix, offset], lr=rate)
     size = min(_BATCH, len(values))
     for step in range(steps):
         for part in optimizer.param_groups:
-            part["lr"] = _RATE * (1 + math.cos(math.pi * step / steps)) / 2
+            part["lr"] = rate * (1 + math.cos(math.pi * step / steps)) / 2
         chosen = torch.from_numpy(generator.choice(len(values), size, replace=False))
         loss = _same_cosines(values[chosen] @ matrix.T + offset, aims[chosen], widths, aim)
         for task, share in groups:
@@ -111,9 +112,7 @@ def _same_cosines(numbers: Tensor, aims: Tensor, widths: Sequence[int], aim: Aim
         if aim.squares:
             loss = loss + aim.squares * (unit @ unit.T - aimed).square().mean()
         if aim.neighbours:
-            loss = loss + aim.neighbours * similarity_divergence(
-                unit, aims, _TEMPERATURE, aim.temperature
-            )
+            loss = loss + aim.neighbours * similarity_divergence(unit, aims, aim.temperature)
     return loss
 
 

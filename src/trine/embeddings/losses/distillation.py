@@ -25,23 +25,19 @@ if TYPE_CHECKING:
 __all__ = ["Teacher", "no_contrast", "similarity_divergence"]
 
 
-def similarity_divergence(
-    embeddings: Tensor, base: Tensor, temperature: float, base_temperature: float | None = None
-) -> Tensor:
+def similarity_divergence(embeddings: Tensor, base: Tensor, temperature: float) -> Tensor:
     """KL(base || model) of the in-batch neighbours, a mean over texts; 0 if they agree.
 
     Args:
       embeddings: `[N, d]` unit vectors of the model.
       base: `[N, e]` unit vectors of the base.
-      temperature: both cosines are divided by it.
-      base_temperature: the base's cosines are divided by this instead. Some bases put all texts
-        into a narrow cone (the cosines of e5 are 0.7 and more): a smaller number tells near from
-        less near.
+      temperature: both cosines are divided by it. Small for a base that puts all texts into a
+        narrow cone (the cosines of e5 are 0.7 and more): it tells near from less near there.
     """
     own = torch.eye(len(embeddings), dtype=torch.bool, device=embeddings.device)
     base = base.to(embeddings)
     model_scores = (embeddings @ embeddings.T / temperature).masked_fill(own, -torch.inf)
-    base_scores = (base @ base.T / (base_temperature or temperature)).masked_fill(own, -torch.inf)
+    base_scores = (base @ base.T / temperature).masked_fill(own, -torch.inf)
     ours = model_scores.log_softmax(1).masked_fill(own, 0.0)
     theirs = base_scores.log_softmax(1).masked_fill(own, 0.0)
     shares = base_scores.softmax(1)  # 0 on the diagonal

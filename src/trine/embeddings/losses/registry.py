@@ -122,8 +122,7 @@ def make_loss(
         weight=task.weight,
         teacher=teacher,
         distillation=training.distillation_of(task),
-        temperature=training.temperature,
-        base_temperature=training.distillation_temperature,
+        temperature=training.distillation_temperature or training.temperature,
         cache_rows=training.cache_rows,
         head_width=(dimension or full) if task_head else 0,
     )

@@ -58,7 +58,6 @@ class TaskLoss(CachedLossMixin, nn.Module):
       teacher: the base; None: no distillation.
       distillation: its weight.
       temperature: of the distillation.
-      base_temperature: of the base's side of it; None: the same.
       cache_rows: gradient caching in pieces of so many texts; 0: off.
       head_width: rows of a linear head for this task alone; 0: none.
     """
@@ -73,7 +72,6 @@ class TaskLoss(CachedLossMixin, nn.Module):
         teacher: Teacher | None = None,
         distillation: float = 0.0,
         temperature: float = 0.05,
-        base_temperature: float | None = None,
         cache_rows: int = 0,
         head_width: int = 0,
     ) -> None:
@@ -85,7 +83,6 @@ class TaskLoss(CachedLossMixin, nn.Module):
         self.teacher = teacher if distillation > 0 else None
         self.distillation = distillation
         self.temperature = temperature
-        self.base_temperature = base_temperature
         self.mini_batch_size = cache_rows
         self.uses_gradient_cache = cache_rows > 0
         self.task_head: nn.Linear | None = _first_rows(model, head_width) if head_width else None
@@ -134,11 +131,7 @@ class TaskLoss(CachedLossMixin, nn.Module):
             cut = [functional.normalize(column[:, :width], dim=1) for column in columns]
             losses.append(self.criterion(cut, labels))
             if base is not None:
-                divergences.append(
-                    similarity_divergence(
-                        torch.cat(cut), base, self.temperature, self.base_temperature
-                    )
-                )
+                divergences.append(similarity_divergence(torch.cat(cut), base, self.temperature))
         total = torch.stack(losses).mean()
         head = cast("nn.Linear | None", self.task_head)
         self.parts = {"loss": float(total.detach())}
