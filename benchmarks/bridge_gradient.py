@@ -40,7 +40,7 @@ SETTINGS = [
     UNBIASED, (1.0, 0.9), (1.0, 0.5), (1.0, 0.2), (1.0, 0.0),
     (0.99, 1.0), (0.99, 0.6), (0.99, 0.2), (0.99, 0.0), (0.9, 0.2),
 ]  # fmt: skip
-"""Threshold of settled calls and λ."""
+"""Threshold of settled decisions and λ."""
 
 
 def gradients(
@@ -55,8 +55,7 @@ def gradients(
         )
     signal = {}
     for settled, gae_lambda in SETTINGS:
-        looked_at = batch.log_p < math.log(settled) if settled < 1 else batch.log_p < math.inf
-        rows = looked_at.nonzero()[:, 0]
+        rows = (batch.highest < (settled if settled < 1 else math.inf)).nonzero()[:, 0]
         found, _ = batch.advantages(
             rows, values[rows], discount=1.0, gae_lambda=gae_lambda, stride=1
         )

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -32,10 +34,10 @@ def _setting(privileged=True, strategy="none", past=None, temperature=1.0):
     return made, batch, search
 
 
-def _update(learner, batch, search, warmup=False, rate=1e-3, **changes):
+def _update(learner, batch, search, warmup=False, rate=1e-3, critic_rate=1e-3, **changes):
     config = PpoConfig(minibatch=256, kl_target=0.0).model_copy(update=changes)
     return ppo_update(
-        learner, batch, search, config, rate=rate, critic_rate=1e-3, entropy=config.entropy,
+        learner, batch, search, config, rate=rate, critic_rate=critic_rate, entropy=config.entropy,
         search_weight=1.0, warmup=warmup, generator=torch.Generator().manual_seed(7),
     )  # fmt: skip
 
@@ -58,18 +60,55 @@ def test_an_update_makes_rewarded_calls_more_probable(privileged):
     assert float((gain * reward).mean()) > 0
 
 
-def test_settled_calls_are_not_learnt_from():
+def test_settled_decisions_are_not_learnt_from():
     learner, batch, search = _setting()
-    threshold = float(batch.log_p.exp().median())
-    found = _update(learner, batch, search, settled=threshold)
+    found = _update(learner, batch, search, settled=float(batch.highest.median()))
     assert found["looked_at"] == pytest.approx(0.5, abs=0.02)
     # A threshold above every probability is the same update as none.
     one, _, _ = _setting()
     other, _, _ = _setting()
     _update(one, batch, search, settled=1.0)
-    _update(other, batch, search, settled=float(batch.log_p.exp().max()) + 1e-3)
+    _update(other, batch, search, settled=float(batch.highest.max()) + 1e-3)
     for first, second in zip(one.policy.parameters(), other.policy.parameters(), strict=True):
         assert torch.equal(first, second)
+
+
+def test_whether_a_decision_is_settled_does_not_hang_on_the_call_drawn():
+    # The critic would learn the value of a mistake where it only sees the states whose mistake was
+    # drawn: rows are chosen by the policy's probabilities, which the call does not change.
+    learner, batch, search = _setting()
+    rare = replace(batch, log_p=torch.full_like(batch.log_p, -20.0))
+    settled = float(batch.highest.median())
+    first = _update(learner, batch, search, rate=0.0, settled=settled)
+    again, _, _ = _setting()
+    second = _update(again, rare, search, rate=0.0, settled=settled)
+    assert first["looked_at"] == second["looked_at"]
+    assert first["value_loss"] == second["value_loss"]
+
+
+def test_the_critic_may_learn_from_longer_returns_than_the_advantages_trust():
+    def values(**changes):
+        learner, batch, search = _setting()
+        found = _update(learner, batch, search, warmup=True, **changes)
+        assert learner.critic is not None
+        return found, torch.cat([p.flatten() for p in learner.critic.parameters()])
+
+    long, after_long = values(gae_lambda=0.2, critic_lambda=1.0)
+    plain, after_plain = values(gae_lambda=1.0)
+    short, after_short = values(gae_lambda=0.2)
+    assert torch.equal(after_long, after_plain)  # the same targets
+    assert not torch.equal(after_long, after_short)
+    assert long["policy_loss"] != plain["policy_loss"]  # other advantages
+    assert short["explained"] != plain["explained"]
+
+
+def test_the_rate_of_the_critic_is_told():
+    learner, batch, search = _setting()
+    assert learner.critic is not None
+    before = [p.clone() for p in learner.critic.parameters()]
+    _update(learner, batch, search, critic_rate=0.0)
+    for old, new in zip(before, learner.critic.parameters(), strict=True):
+        assert torch.equal(old, new)
 
 
 def test_the_critic_learns_the_rewards():

@@ -151,8 +151,9 @@ class PpoConfig(Config):
         first call to the last.
       minibatch: decisions in an optimiser step.
       epochs: passes over the batch.
-      settled: calls made with at least this probability are passed over as if they were forced,
-        because they have next to no gradient; 1: none. Needs the privileged critic.
+      settled: decisions where the most probable call has at least this probability are passed over
+        as if they were forced, because they have next to no gradient; 1: none. Needs the privileged
+        critic.
       rate: Adam's step of the policy at the start.
       rate_end: and at the end of the budget; in between along a half cosine.
       critic_rate: Adam's step of the privileged critic at the start.

@@ -6,7 +6,6 @@ loss, and what a search strategy adds. `trine.bridge.self_play` made the batch.
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import torch
@@ -79,13 +78,12 @@ def ppo_update(
       `kl_target` stopped them).
     """
     device = batch.bits.device
-    # A call that was all but certain has next to no gradient, and the value before it is the value
-    # after it: with `settled` below 1 only the others are looked at, a quarter of all.
-    rows = (
-        (batch.log_p < math.log(config.settled)).nonzero()[:, 0]
-        if config.settled < 1
-        else (torch.arange(len(batch.call), device=device))
-    )
+    # Where one call is all but certain there is next to no gradient, and the value before it is the
+    # value after it: three of four decisions. Told by the policy, not by the call that was drawn:
+    # of the states whose rare call was drawn alone the critic would learn a wrong value.
+    rows = torch.arange(len(batch.call), device=device)
+    if config.settled < 1:
+        rows = rows[batch.highest < config.settled]
     values = _values(learner, batch, rows)
     # A critic that sees all hands values the same state at every call; one that sees one hand, its
     # own seat's decisions only, which are four calls apart.

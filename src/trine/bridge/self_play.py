@@ -67,6 +67,7 @@ class Batch:
       legal: `[M, 38]`.
       call: `[M]` the call made.
       log_p: `[M]` its log probability under the policy that played (before search).
+      highest: `[M]` the probability of the most probable call.
       table: `[M]`.
       step: `[M]` calls made before it at its table.
       seat: `[M]` who called.
@@ -86,6 +87,7 @@ class Batch:
     legal: Tensor
     call: Tensor
     log_p: Tensor
+    highest: Tensor
     table: Tensor
     step: Tensor
     seat: Tensor
@@ -192,7 +194,7 @@ def play_batch(
         calls = strategy.choose(decisions, generator)
         log_p = p.gather(1, calls[:, None])[:, 0].clamp_min(1e-20).log()
         steps.append(
-            (pack_bits(x), legal, calls, log_p, rows, lengths[rows], tables.seat, mine,
+            (pack_bits(x), legal, calls, log_p, p.amax(1), rows, lengths[rows], tables.seat, mine,
              tables.points())
         )  # fmt: skip
         lengths[rows] += 1
@@ -201,7 +203,7 @@ def play_batch(
         points[rows[done]] = tables.points()[done]
         keep = (~done).nonzero()[:, 0]
         rows, tables, players = rows[keep], tables.select(keep), players.select(keep)
-    bits, legal, call, log_p, table, step, seat, mine, now = (
+    bits, legal, call, log_p, highest, table, step, seat, mine, now = (
         torch.cat(parts) for parts in zip(*steps, strict=True)
     )
     contracts = contract_points(deals.tricks, deals.vulnerability).repeat(times)
@@ -213,6 +215,7 @@ def play_batch(
         legal=legal,
         call=call,
         log_p=log_p,
+        highest=highest,
         table=table,
         step=step,
         seat=seat,
