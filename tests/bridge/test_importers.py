@@ -143,6 +143,31 @@ def test_a_file_of_ours_is_taken_once(tmp_path: Path):
     assert len(read_foreign_deals(tmp_path / "a").owner) == 10_000
 
 
+def test_a_cut_import_is_mended_by_the_same_import(tmp_path: Path, deals: SolvedDeals):
+    foreign = importers.ForeignDeals(deals.owner, deals.tricks)
+    path = tmp_path / "a.deals"
+
+    def again(what: importers.ForeignDeals):
+        return import_deals(what, path, executor=SerialExecutor(), progress=SilentProgress())
+
+    again(foreign)
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-5])
+    assert len(read_solved_deals(path)) < len(deals.owner)
+    again(foreign)
+    assert path.read_bytes() == whole
+    wrong = deals.tricks.copy()
+    wrong[0] = (wrong[0] + 1) % 14
+    with pytest.raises(UsageError, match="holds other deals"):
+        again(importers.ForeignDeals(deals.owner, wrong))
+
+
+def test_tables_may_be_ignored(deals: SolvedDeals):
+    bare = importers.ForeignDeals(deals.owner, deals.tricks).without_tables()
+    assert not bare.solved.any()
+    assert (bare.owner == deals.owner).all()
+
+
 def test_a_table_in_another_order_is_noticed(deals: SolvedDeals):
     pytest.importorskip("endplay")
     few = deals.take(np.arange(3))

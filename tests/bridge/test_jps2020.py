@@ -106,7 +106,10 @@ def test_files_of_another_kind_are_one_line(tmp_path: Path) -> None:
     arrays = _weights(268)
     arrays["linear2.weight"] = arrays["linear2.weight"][:, :100]
     write_arrays(path, arrays)
-    with pytest.raises(DataError, match=r"linear2 of .* has shape \[52, 100\]"):
+    with pytest.raises(DataError, match=r"linear2\.weight of .* has shape \[52, 100\]"):
+        Jps2020Bot(path)
+    write_arrays(path, {**_weights(268), "linear2.bias": np.zeros(51, np.float32)})
+    with pytest.raises(DataError, match=r"linear2\.bias of .* \[51\]; accepted: \[52\]"):
         Jps2020Bot(path)
     for name, array, message in (
         ("linear1.weight", np.float32(1.0), r"0 numbers \(linear1\.weight: \[\]\)"),

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -65,6 +67,16 @@ def test_a_match_of_two_rooms():
     assert open_room.dealer == 0
     assert int(closed_room.vulnerability) == 1
     assert closed_room.calls == _calls("1C")
+
+
+def test_what_is_written_keeps_number_and_room():
+    text = f"qx|o7|md|3{HANDS}|sv|n|mb|p|pg||\nqx|c7|md|3{HANDS}|sv|n|mb|1C|pg||\n"
+    boards = parse_lin(text).boards
+    again = parse_lin(format_lin(boards)).boards
+    assert [board.board for board in again] == ["7", "7"]
+    assert [board.tags["Room"] for board in again] == ["Open", "Closed"]
+    unnumbered = [replace(board, board="") for board in boards]
+    assert [board.board for board in parse_lin(format_lin(unnumbered)).boards] == ["1", "2"]
 
 
 @pytest.mark.parametrize(

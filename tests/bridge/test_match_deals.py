@@ -17,7 +17,7 @@ from trine.bridge.evaluation_sets import evaluation_set
 from trine.bridge.match import Boards
 from trine.bridge.match_deals import match_boards, read_match_deals
 from trine.bridge.symmetry import is_evaluation
-from trine.core.errors import DataError, UsageError
+from trine.core.errors import CheckFailed, DataError, UsageError
 from trine.core.executors import SerialExecutor
 from trine.core.progress import EventProgress, ProgressEvent, SilentProgress
 
@@ -174,6 +174,25 @@ def test_the_command_solves_a_pbn(trine, tmp_path: Path, deals: SolvedDeals):
     assert read_records(tmp_path / "s.pbn").boards[0].tricks in {
         tuple(row) for row in deals.tricks[:2].tolist()
     }
+
+
+def test_tables_of_others_are_not_believed_unseen(tmp_path: Path, deals: SolvedDeals):
+    pytest.importorskip("endplay")
+    two = deals.take(np.arange(2))
+    right = _pbn(tmp_path / "right.pbn", two, range(2))
+    assert (read_match_deals(str(right)).tricks == two.tricks).all()
+    wrong = SolvedDeals(two.owner, np.full_like(two.tricks, 13))
+    with pytest.raises(CheckFailed, match=r"2 of 2 tables are not what the solver says.*ignore-t"):
+        read_match_deals(str(_pbn(tmp_path / "wrong.pbn", wrong, range(2))))
+
+
+def test_where_nothing_can_be_written_nothing_is_played(trine, tmp_path: Path):
+    (tmp_path / "file").write_text("")
+    for option, name in (("--swings", "file/s.pbn"), ("--report", "file/r.html")):
+        done = trine("bridge", "match", "random", "pass", "--boards", "20", option, name)
+        assert done.returncode == 3
+        assert "cannot write" in done.stderr
+        assert done.stdout == ""
 
 
 def test_the_commands_say_what_may_have_been_trained_on(trine, tmp_path: Path):

@@ -84,3 +84,7 @@ def test_files_that_do_not_fit_are_refused(tmp_path):
     (tmp_path / "cut.safetensors").write_bytes(path.read_bytes()[:100])
     with pytest.raises(DataError, match="safetensors"):
         load_network(tmp_path / "cut.safetensors")
+    broken = {**arrays, "policy.bias": np.full_like(arrays["policy.bias"], np.nan)}
+    write_arrays(tmp_path / "nan.safetensors", broken, metadata)
+    with pytest.raises(DataError, match=r"policy\.bias has numbers that are not finite"):
+        load_network(tmp_path / "nan.safetensors")

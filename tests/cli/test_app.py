@@ -1,3 +1,4 @@
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -166,3 +167,28 @@ def test_global_options_may_stand_anywhere(tmp_path: Path, trine: Command):
     assert before.stderr == after.stderr == ""
     assert loud.stderr == f"no runs in {tmp_path / 'runs'}; make one, e.g.: trine demo\n"
     assert before.returncode == after.returncode == loud.returncode == 0
+
+
+def _into(target: int | str) -> "subprocess.CompletedProcess[str]":
+    command = [sys.executable, "-m", "trine.cli.app", "games", "list", "--json"]
+    if isinstance(target, str):
+        with Path(target).open("w") as file:
+            return subprocess.run(command, stdout=file, stderr=subprocess.PIPE, text=True)
+    return subprocess.run(command, stdout=target, stderr=subprocess.PIPE, text=True)
+
+
+def test_a_reader_that_has_gone_is_no_failed_check():
+    reading, writing = os.pipe()
+    os.close(reading)
+    done = _into(writing)
+    os.close(writing)
+    assert done.returncode == 141  # as of any program that SIGPIPE ends
+    assert done.stderr == ""
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
+def test_a_full_disk_is_one_line():
+    done = _into("/dev/full")
+    assert done.returncode == 3
+    assert done.stderr.startswith("trine: cannot write the result: ")
+    assert done.stderr.count("\n") == 1

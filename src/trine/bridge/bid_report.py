@@ -128,8 +128,8 @@ class BidReport:
     def _notes(self, search: Search) -> list[str]:
         tricks = "by the double-dummy solver" if self.settings.double_dummy else "estimated"
         lines = [
-            f"{search.used} deals that fit the auction "
-            f"({search.deals.effective:.0f} effective), tricks {tricks}"
+            f"{search.used} deals that fit the auction, drawn from {len(search.deals.owner)} "
+            f"({search.deals.effective:.0f} effective); tricks {tricks}"
         ]
         if search.used < search.wanted:
             lines.append(f"the time was up: {search.used} of {search.wanted} deals were bid out")

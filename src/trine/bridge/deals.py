@@ -123,7 +123,7 @@ def read_solved_deals(source: Path | str) -> SolvedDeals:
         raise DataError(
             f"{path} holds no whole deal yet" if not state.broken.any() else
             f"{path} is damaged: none of its {header.blocks} blocks is whole",
-            hint="generate it with: trine bridge deals generate",
+            hint="run the command that makes it again: trine bridge deals generate, or import",
         )  # fmt: skip
     kept = np.repeat(state.whole, header.block)[: len(records)]
     return unpack_deals(np.asarray(records) if kept.all() else records[kept])

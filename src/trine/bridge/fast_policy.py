@@ -56,6 +56,12 @@ def read_network_file(path: Path) -> tuple[NetworkConfig, int, dict[str, NDArray
             accepted=f"{wanted.get(wrong[0], 'no such array')}",
             hint="take the file from the run that made it again",
         )
+    for name, array in arrays.items():
+        if not np.isfinite(array).all():
+            raise DataError(
+                f"{path}: {name} has numbers that are not finite",
+                hint="the training that made it diverged; take an earlier checkpoint",
+            )
     return config, inputs, arrays
 
 

@@ -16,7 +16,7 @@ import json
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -64,6 +64,10 @@ class ForeignDeals:
     def solved(self) -> np.ndarray[Any, Any]:
         """Which deals have a table, bool `[n]`."""
         return self.tricks[:, 0] != UNSOLVED
+
+    def without_tables(self) -> ForeignDeals:
+        """The same deals, none of them solved."""
+        return replace(self, tricks=np.full_like(self.tricks, UNSOLVED))
 
 
 def read_foreign_deals(source: Path | str) -> ForeignDeals:
@@ -178,8 +182,15 @@ def _pgx_part(
     )
 
 
-def check_tables(deals: ForeignDeals, count: int) -> None:
+def check_tables(
+    deals: ForeignDeals, count: int, *, instead: str = "have them solved: --ignore-tables"
+) -> None:
     """Solves `count` of the solved deals again: a wrong order of strains would go unnoticed.
+
+    Args:
+      deals: at least some of them solved, else nothing is done.
+      count: how many.
+      instead: what the user may do if they are wrong.
 
     Raises:
       CheckFailed: a table is not what the solver says.
@@ -191,7 +202,7 @@ def check_tables(deals: ForeignDeals, count: int) -> None:
         raise CheckFailed(
             f"{int(wrong.sum())} of {len(chosen)} tables are not what the solver says, "
             f"the first that of deal {int(chosen[wrong.argmax()]) + 1}",
-            hint="the file orders strains or declarers otherwise; import it without tables",
+            hint=f"the file orders strains or declarers otherwise; {instead}",
         )
 
 
@@ -212,12 +223,8 @@ def import_deals(
       Interrupted: by Ctrl-C; what was solved is kept.
     """
     count = len(deals.owner)
-    if deals.solved.all():
-        records = pack_deals(deals.owner, deals.tricks)
-        if not path.exists():
-            write_deals(path, records)
-        elif not np.array_equal(_packed(path), records):
-            raise _other_deals(path)
+    if deals.solved.all() and not path.exists():
+        write_deals(path, pack_deals(deals.owner, deals.tricks))
         return Generated(path, count, 0, 0.0)
     with _opened(path, deals) as file:
         missing = np.flatnonzero(~file.state().whole)
@@ -250,20 +257,18 @@ def _opened(path: Path, deals: ForeignDeals) -> DealsFile:
     if not path.exists():
         return DealsFile.create(path, wanted)
     file = DealsFile.open(path, writable=True)
-    whole = np.repeat(file.state().whole, file.header.block)[: file.header.count]
+    # By index: a file that is cut has fewer records than its head says.
+    whole = np.flatnonzero(np.repeat(file.state().whole, file.header.block)[: file.header.count])
     same = file.header == wanted
-    if same and whole.any():
-        there = unpack_deals(file.records()[whole]).owner
-        same = np.array_equal(there, deals.owner[whole])
+    if same and len(whole):
+        there, solved = unpack_deals(file.records()[whole]), deals.solved[whole]
+        same = np.array_equal(there.owner, deals.owner[whole]) and np.array_equal(
+            there.tricks[solved], deals.tricks[whole][solved]
+        )
     if not same:
         file.close()
         raise _other_deals(path)
     return file
-
-
-def _packed(path: Path) -> np.ndarray[Any, Any]:
-    there = read_solved_deals(path)
-    return pack_deals(there.owner, there.tricks)
 
 
 def _other_deals(path: Path) -> UsageError:

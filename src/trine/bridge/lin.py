@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from trine.bridge.board_record import (
     BoardRecord,
     Records,
+    board_number,
     checked_auction,
     complete_hands,
     dealer_and_vulnerability,
@@ -183,10 +184,15 @@ def _hand(text: str) -> str:
 
 
 def format_lin(boards: Iterable[BoardRecord]) -> str:
-    """Boards as LIN, one a line."""
+    """Boards as LIN, one a line; those without a number are counted."""
     return "".join(
-        f"qx|o{number}|{lin_of_board(board)}pg||\n" for number, board in enumerate(boards, 1)
+        f"qx|{_room(board)}{board_number(board.board) or number}|{lin_of_board(board)}pg||\n"
+        for number, board in enumerate(boards, 1)
     )
+
+
+def _room(board: BoardRecord) -> str:
+    return "c" if board.tags.get("Room") == "Closed" else "o"
 
 
 def lin_of_board(board: BoardRecord) -> str:

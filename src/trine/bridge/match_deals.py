@@ -18,7 +18,7 @@ from trine.bridge.deals import SolvedDeals
 from trine.bridge.deals_file import DealsFile, is_deals_file
 from trine.bridge.double_dummy import solve_tables
 from trine.bridge.evaluation_sets import EVALUATION_SETS, set_name
-from trine.bridge.importers import UNSOLVED, read_foreign_deals
+from trine.bridge.importers import UNSOLVED, ForeignDeals, check_tables, read_foreign_deals
 from trine.bridge.match import Boards, boards_of
 from trine.bridge.records import BoardRecord, read_records
 from trine.bridge.symmetry import is_evaluation
@@ -30,6 +30,11 @@ __all__ = ["MatchDeals", "match_boards", "read_match_deals", "solve_missing", "t
 
 USUAL_BOARDS = 1000
 """How many boards are played if nobody says."""
+
+_CHECKED = 2
+"""Tables of other programs that are solved again before they are believed."""
+
+_INSTEAD = "have it solved: trine bridge deals import FILE --ignore-tables --out NEW.deals"
 
 _BATCH = 8  # small enough that progress is seen and that two processes have something to do
 
@@ -80,6 +85,8 @@ def read_match_deals(source: str) -> MatchDeals:
     if _is_text(source, path):
         return _of_text(source)
     deals = read_foreign_deals(source)
+    if not (is_deals_file(path) or source.startswith("sample:")):
+        check_tables(deals, _CHECKED, instead=_INSTEAD)
     return MatchDeals(deals.owner, deals.tricks, _name(source, path, len(deals.owner)))
 
 
@@ -191,10 +198,12 @@ def _of_text(source: str) -> MatchDeals:
         if board.tricks is not None:
             solved.setdefault(key, board.tricks)
     kept = list(first.values())
-    tables = [solved.get(key, (UNSOLVED,) * 20) for key in first]
+    owner = np.stack([board.deal.owner for board in kept]).astype(np.uint8)
+    tricks = np.array([solved.get(key, (UNSOLVED,) * 20) for key in first], dtype=np.uint8)
+    check_tables(ForeignDeals(owner, tricks), _CHECKED, instead=_INSTEAD)
     return MatchDeals(
-        owner=np.stack([board.deal.owner for board in kept]).astype(np.uint8),
-        tricks=np.array(tables, dtype=np.uint8),
+        owner=owner,
+        tricks=tricks,
         name="a viewer URL" if "://" in source else Path(source).name,
         dealer=np.array([board.dealer for board in kept], dtype=np.int64),
         vulnerability=np.array([int(board.vulnerability) for board in kept], dtype=np.int64),

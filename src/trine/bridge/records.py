@@ -11,13 +11,13 @@ from trine.bridge.board_record import BoardRecord, Records
 from trine.bridge.lin import format_lin, lin_of_board, parse_lin
 from trine.bridge.pbn import format_pbn, parse_pbn
 from trine.bridge.text_input import read_text
-from trine.core.artifacts import write_text
+from trine.core.artifacts import check_writable, write_text
 from trine.core.errors import DataError, UsageError
 
 __all__ = [
     "BoardRecord",
     "Records",
-    "check_suffix",
+    "check_target",
     "format_lin",
     "format_pbn",
     "parse_lin",
@@ -72,12 +72,18 @@ def parse_records(text: str, *, auctions: bool = True, where: str = "the text") 
     )
 
 
-def check_suffix(path: Path) -> None:
+def check_target(path: Path) -> None:
     """Whether `write_records` could write it; asked before long work whose result goes there.
 
     Raises:
       UsageError: another suffix than those of PBN and LIN.
+      DataError: no file can be made there.
     """
+    _check_suffix(path)
+    check_writable(path)
+
+
+def _check_suffix(path: Path) -> None:
     if path.suffix.lower() not in _WRITERS:
         raise UsageError(f"cannot tell the notation of {path}", accepted=", ".join(_WRITERS))
 
@@ -88,7 +94,7 @@ def write_records(path: Path, boards: Iterable[BoardRecord]) -> Path:
     Raises:
       UsageError: another suffix.
     """
-    check_suffix(path)
+    _check_suffix(path)
     return write_text(path, _WRITERS[path.suffix.lower()](boards))
 
 

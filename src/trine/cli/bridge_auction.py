@@ -56,13 +56,13 @@ def auction(
 
     require("bridge", "trine bridge auction")
     from trine.bridge.auction_report import choose_boards, read_boards
-    from trine.bridge.records import check_suffix, write_records
+    from trine.bridge.records import check_target, write_records
 
     if as_bid and (bot or opponents or explain):
         other = "--explain" if explain else "a bot"
         raise UsageError(f"both --as-bid and {other}", accepted="one of them")
     if out is not None:
-        check_suffix(out)
+        check_target(out)
     sides = None if as_bid else _sides(bot, opponents)
     records = read_boards(source)
     chosen = choose_boards(records, board, source)
@@ -70,10 +70,10 @@ def auction(
     for problem in problems:
         say(f"left out: {problem}")
     judged = _as_bid(chosen, problems) if sides is None else _bid(chosen, sides, explain)
+    _show(judged, problems, as_json)
     if out is not None:
         write_records(out, [each.board for each in judged])
         say(f"boards: {out}")
-    _show(judged, problems, as_json)
 
 
 def _show(judged: list[JudgedBoard], problems: list[str], as_json: bool) -> None:

@@ -57,11 +57,11 @@ def audit(
     from trine.bridge.audit.report import audit_bot, difference
     from trine.bridge.bots.registry import make_bot
     from trine.bridge.match_deals import match_boards, read_match_deals, trained_on_text
-    from trine.bridge.records import check_suffix, write_records
+    from trine.bridge.records import check_target, write_records
     from trine.core.executors import make_executor
 
     if examples is not None:
-        check_suffix(examples)
+        check_target(examples)
     bots = [make_bot(name) for name in (bot, *([against] if against else []))]
     others = make_bot(opponents) if opponents else None
     source = read_match_deals(deals)
@@ -79,9 +79,6 @@ def audit(
     if warning := trained_on_text(drawn.owner):
         say(warning)
     found = [audit_bot(each, drawn, others) for each in bots]
-    if examples is not None:
-        write_records(examples, found[0].worst(worst))
-        say(f"worst boards: {examples}")
     document = found[0].document() | {
         "deals_from": source.name, "never_trained_on": not warning, "seed": seed,
     }  # fmt: skip
@@ -89,6 +86,9 @@ def audit(
         document["against"] = found[1].document()
         document["difference"] = difference(found[0], found[1])
     emit(document, as_json=as_json, tables=() if as_json else [_table(document)])
+    if examples is not None:
+        write_records(examples, found[0].worst(worst))
+        say(f"worst boards: {examples}")
 
 
 def _table(document: dict[str, Any]) -> Table:

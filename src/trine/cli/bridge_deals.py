@@ -89,6 +89,9 @@ def import_(
     check: Annotated[
         int, typer.Option(min=0, help="How many of the tables to solve again, as a check.")
     ] = 2,
+    ignore_tables: Annotated[
+        bool, typer.Option("--ignore-tables", help="Solve all deals, whatever tables there are.")
+    ] = False,
     workers: Annotated[int, typer.Option(min=0, help="Processes; 0 means one for each core.")] = 0,
     as_json: JsonOption = False,
 ) -> None:
@@ -102,6 +105,8 @@ def import_(
     deals = read_foreign_deals(source)
     for problem in deals.problems:
         say(f"left out: {problem}")
+    if ignore_tables:
+        deals = deals.without_tables()
     check_tables(deals, check)
     made = import_deals(
         deals,
@@ -136,4 +141,7 @@ def info(
     lines = [f"{name.replace('_', ' ')}: {value}" for name, value in document.items()]
     emit(document, as_json=as_json, text="\n".join(lines))
     if broken:
-        say(f"{broken} blocks are cut off or damaged; the same `generate` command makes them anew")
+        say(
+            f"{broken} blocks are cut off or damaged; the command that made the file, `generate` "
+            "or `import`, makes them anew"
+        )

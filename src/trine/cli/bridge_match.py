@@ -60,14 +60,17 @@ def match(
     from trine.bridge.bots.registry import make_bot
     from trine.bridge.match import play_match
     from trine.bridge.match_deals import match_boards, read_match_deals, trained_on_text
-    from trine.bridge.records import check_suffix, write_records
+    from trine.bridge.records import check_target, write_records
+    from trine.core.artifacts import check_writable
     from trine.core.errors import UsageError
     from trine.core.executors import make_executor
 
     if swings is not None:
-        check_suffix(swings)
+        check_target(swings)
     if report is not None and report.suffix.lower() != ".html":
         raise UsageError(f"a report at {report}", accepted="a name that ends with .html")
+    if report is not None:
+        check_writable(report)
     bots = make_bot(first), make_bot(second)
     source = read_match_deals(deals)
     for problem in source.problems:
@@ -85,6 +88,9 @@ def match(
     if warning := trained_on_text(played.owner):
         say(warning)
     result = play_match(*bots, played)
+    # The result first: a file that cannot be written after all must not take it along.
+    document = result.document() | {"deals_from": source.name, "never_trained_on": not warning}
+    emit(document, as_json=as_json, text=_text(document))
     if swings is not None:
         write_records(swings, result.swings(10))
         say(f"largest results: {swings}")
@@ -93,8 +99,6 @@ def match(
 
         write_match_report(report, result, facts={"deals": source.name, "seed": seed})
         say(f"report: {report}")
-    document = result.document() | {"deals_from": source.name, "never_trained_on": not warning}
-    emit(document, as_json=as_json, text=_text(document))
 
 
 def _text(found: dict[str, Any]) -> str:

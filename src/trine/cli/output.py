@@ -3,8 +3,10 @@
 import json
 import logging
 import math
+import os
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Generator, Iterable, Mapping
+from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -26,6 +28,9 @@ __all__ = [
     "show_section",
     "talk",
 ]
+
+_READER_GONE = 141
+"""128 + SIGPIPE, as of other programs in a pipe."""
 
 # Tables in a pipe are for grep and files, not for a window of 80 columns.
 _PIPE_WIDTH = 240
@@ -119,13 +124,37 @@ def emit(result: object, *, as_json: bool, tables: "Iterable[Table]" = (), text:
       tables: otherwise, these.
       text: and this line below.
     """
-    if as_json:
-        sys.stdout.write(json.dumps(_plain(result), indent=2, allow_nan=False) + "\n")
-        return
-    for table in tables:
-        show_table(table)
-    if text:
-        sys.stdout.write(text + "\n")
+    with _to_stdout():
+        if as_json:
+            sys.stdout.write(json.dumps(_plain(result), indent=2, allow_nan=False) + "\n")
+            return
+        for table in tables:
+            show_table(table)
+        if text:
+            sys.stdout.write(text + "\n")
+
+
+@contextmanager
+def _to_stdout() -> Generator[None]:
+    """Writes everything out at once; a reader that has gone, or a full disk, is no traceback.
+
+    Raises:
+      DataError: the result cannot be written.
+      typer.Exit: nobody reads it any more, with the code of a program that SIGPIPE ended.
+    """
+    from trine.core.errors import DataError
+
+    try:
+        yield
+        sys.stdout.flush()
+    except OSError as error:
+        # Else Python would try again at the end, and complain.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if isinstance(error, BrokenPipeError):
+            import typer
+
+            raise typer.Exit(_READER_GONE) from None
+        raise DataError(f"cannot write the result: {error.strerror or error}") from error
 
 
 def show_table(table: "Table") -> None:

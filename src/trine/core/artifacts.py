@@ -5,13 +5,14 @@ over the target: a reader never sees half a file, whatever kills the writer. Arr
 safetensors, which cannot execute code when loaded.
 """
 
+import errno
 import json
 import os
 import secrets
 import shutil
 import tomllib
 from collections.abc import Generator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, cast
 
@@ -23,6 +24,7 @@ from trine.core.errors import DataError
 __all__ = [
     "atomic_folder",
     "atomic_path",
+    "check_writable",
     "make_directory",
     "read_arrays",
     "read_json",
@@ -56,6 +58,25 @@ def make_directory(path: Path) -> Path:
     except OSError as error:
         raise _cannot("write", path, error) from error
     return path
+
+
+def check_writable(path: Path) -> None:
+    """Asked before long work whose result goes to `path`.
+
+    Raises:
+      DataError: no file can be made there.
+    """
+    make_directory(path.parent)
+    trial = path.with_name(f".{path.stem}.{secrets.token_hex(4)}.tmp")
+    try:
+        if path.is_dir():
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+        trial.touch()
+    except OSError as error:
+        raise _cannot("write", path, error) from error
+    finally:
+        with suppress(OSError):
+            trial.unlink(missing_ok=True)
 
 
 @contextmanager

@@ -124,11 +124,15 @@ class Jps2020Bot:
         for name, (rows, columns) in _SHAPES.items():
             columns = columns or (inputs if name == "linear1" else inputs + 52)
             weight, bias = arrays[f"{name}.weight"], arrays[f"{name}.bias"]
-            if weight.shape != (rows, columns) or bias.shape != (rows,):
-                raise DataError(
-                    f"{name} of {path} has shape {list(weight.shape)}",
-                    accepted=f"[{rows}, {columns}] for {inputs} inputs",
-                )
+            for part, found, wanted in (
+                ("weight", weight.shape, (rows, columns)),
+                ("bias", bias.shape, (rows,)),
+            ):
+                if found != wanted:
+                    raise DataError(
+                        f"{name}.{part} of {path} has shape {list(found)}",
+                        accepted=f"{list(wanted)} for {inputs} inputs",
+                    )
             if not (np.isfinite(weight).all() and np.isfinite(bias).all()):
                 raise DataError(f"{name} of {path} has numbers that are not finite")
             self._layers[name] = (weight.astype(np.float32), bias.astype(np.float32))
