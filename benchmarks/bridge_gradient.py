@@ -1,6 +1,6 @@
 """How much of a batch's policy gradient is signal, by what is trusted and what is passed over.
 
-Usage: python -m benchmarks.bridge_gradient RUN [--batches 16] [--boards 4096]
+Usage: python -m benchmarks.bridge_gradient RUN [--batches 16] [--boards 4096] [--deals FILE ...]
 
 RUN is the directory of a training with a privileged critic: policy, critic and Adam's moments are
 taken from its newest checkpoint. Batches of self-play are made with this policy, none is learnt
@@ -16,11 +16,11 @@ second moments, where the steps are made. Errors: jackknife over batches.
 """
 
 import argparse
-import json
 import math
 from pathlib import Path
 
 import torch
+from benchmarks.run import RECORDS, circumstances
 from torch import Tensor
 
 from trine.bridge.config import RewardConfig, SearchConfig, load_recipe, resolve_deals
@@ -33,7 +33,8 @@ from trine.bridge.search import make_strategy
 from trine.bridge.self_play import Batch, play_batch
 from trine.bridge.training_deals import load_deals
 from trine.bridge.training_state import load_module
-from trine.core.artifacts import read_arrays
+from trine.core.artifacts import read_arrays, write_json
+from trine.core.config import to_plain
 
 UNBIASED = (1.0, 1.0)
 SETTINGS = [
@@ -96,6 +97,7 @@ def main() -> None:
     parser.add_argument("run", type=Path)
     parser.add_argument("--batches", type=int, default=16)
     parser.add_argument("--boards", type=int, default=4096)
+    parser.add_argument("--deals", nargs="+", help="instead of those that its recipe names")
     options = parser.parse_args()
     recipe = load_recipe(options.run / "config.toml")
     state = options.run / "checkpoints" / "state.safetensors"
@@ -113,9 +115,10 @@ def main() -> None:
         ]
     )
     scale = (metric.sqrt() + 1e-5) ** -0.5
-    deals, _ = load_deals(
-        [resolve_deals(name, options.run) for name in recipe.deals.files], torch.device("cpu")
-    )
+    files = [Path(name) for name in options.deals or ()] or [
+        resolve_deals(name, options.run) for name in recipe.deals.files
+    ]
+    deals, _ = load_deals(files, torch.device("cpu"))
     actor, strategy = Actor(policy, codec), make_strategy(SearchConfig())
     found: dict[tuple[float, float], list[Tensor]] = {setting: [] for setting in SETTINGS}
     for number in range(options.batches):
@@ -146,9 +149,14 @@ def main() -> None:
             f"settled {setting[0]:.2f}  λ {setting[1]:.1f}  power {power:.4f} ± {errors[0]:.4f}  "
             f"right {right:.2f} ± {errors[1]:.2f}"
         )
-    path = Path(__file__).parent / "records" / "bridge-gradient.json"
-    about = {"batches": options.batches, "boards": options.boards}
-    path.write_text(json.dumps({**about, "rows": rows}, indent=1) + "\n")
+    if any(math.isnan(row["power_se"]) for row in rows):
+        raise SystemExit("no signal can be seen: more batches, or more boards; nothing is recorded")
+    about = circumstances() | {
+        "command": f"python -m benchmarks.bridge_gradient {options.run.name}",
+        "torch": torch.__version__, "recipe": to_plain(recipe), "deals": len(deals),
+        "batches": options.batches, "boards": options.boards, "seeds": "1000 and following",
+    }  # fmt: skip
+    write_json(RECORDS / "bridge-gradient.json", {**about, "rows": rows})
 
 
 def _but(parts: Tensor, left: int) -> Tensor:

@@ -1,5 +1,7 @@
 """What calls show, against policies whose meaning is known."""
 
+import time
+
 import numpy as np
 import pytest
 
@@ -7,7 +9,7 @@ from trine.bridge.bots.base import Observations
 from trine.bridge.bots.passing import PassBot
 from trine.bridge.calls import PASS, parse_auction, parse_call
 from trine.bridge.cards import parse_hand
-from trine.bridge.explain import explain_auction, explain_call, high_card_points
+from trine.bridge.explain import RARE, explain_auction, explain_call, high_card_points
 
 
 class PlainBot:
@@ -67,6 +69,14 @@ def test_a_call_that_no_hand_makes_says_so():
     assert not found.known
     assert found.text == "hardly any hand makes this call"
     assert found.share == 0
+
+
+def test_copies_of_one_deal_are_not_taken_for_many():
+    # No time at all: particles are resampled and never moved apart.
+    calls = parse_auction("1N P 2H")
+    found = explain_auction(PlainBot(), calls, 0, 0, 3, 64, time.monotonic() - 1)
+    for meaning in found:
+        assert meaning.rare or meaning.effective >= RARE
 
 
 def test_a_rare_call_says_that_it_is():

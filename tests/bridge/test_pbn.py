@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from tests.bridge.boards import DEAL, board_records
 from trine.bridge.board_record import BoardRecord
-from trine.bridge.calls import DOUBLE, PASS, parse_call
+from trine.bridge.calls import DOUBLE, PASS, parse_auction, parse_call
 from trine.bridge.cards import Vulnerability, format_deal, parse_deal
 from trine.bridge.pbn import format_pbn, parse_pbn
 from trine.core.errors import DataError, UserError
@@ -99,6 +99,22 @@ def test_dealer_and_vulnerability_follow_from_the_board():
     assert (board.dealer, int(board.vulnerability)) == (2, 3)
     board = _only(f'[Deal "{DEAL}"]')
     assert (board.dealer, int(board.vulnerability)) == (0, 0)
+
+
+def test_a_dash_is_nobody_vulnerable():
+    # PBN 2.1 writes None, Love or a dash; board 4 alone would be both.
+    for nobody in ("None", "Love", "-"):
+        board = _only(f'[Board "4"][Vulnerable "{nobody}"][Deal "{DEAL}"]')
+        assert int(board.vulnerability) == 0
+    assert int(_only(f'[Board "4"][Vulnerable "?"][Deal "{DEAL}"]').vulnerability) == 3
+
+
+def test_seats_that_are_passed_over():
+    board = _only(f'[Dealer "W"][Deal "{DEAL}"][Auction "S"]\n- 1D Pass 1H AP\n')
+    assert board.dealer == 3
+    assert board.calls == parse_auction("1D P 1H P P P")
+    found = parse_pbn(f'[Dealer "S"][Deal "{DEAL}"][Auction "S"]\n1D - 1S 2H AP\n')
+    assert "a seat is passed over after 1 calls" in found.problems[0]
 
 
 def test_several_games_and_repetitions():

@@ -172,6 +172,32 @@ def test_the_start_holds_the_policy_back():
     assert moved[1] < 0.8 * moved[0]
 
 
+def test_the_ratios_of_a_search_start_at_one_at_any_temperature():
+    learner, batch, search = _setting(strategy="density", temperature=1.6)
+    assert batch.examples
+    everything = torch.arange(batch.examples)
+
+    def loss(temperature, clip):
+        found = search.loss(
+            learner.policy, everything, clip=clip, temperature=temperature, bf16=False
+        )
+        return float(found.detach())
+
+    # Where every ratio is 1, the clip changes nothing.
+    assert loss(1.6, 1e-3) == pytest.approx(loss(1.6, 0.99), abs=1e-6)
+    assert loss(1.0, 1e-3) != pytest.approx(loss(1.0, 0.99), abs=1e-3)
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_batch_in_which_all_is_settled_teaches_nothing():
+    learner, batch, search = _setting(strategy="density")
+    before = copy_of(learner.policy)
+    found = _update(learner, batch, search, settled=1e-3)
+    assert found["looked_at"] == 0
+    for old, new in zip(before.parameters(), learner.policy.parameters(), strict=True):
+        assert torch.equal(old, new)
+
+
 def test_the_ratio_starts_at_one_at_any_temperature():
     learner, batch, search = _setting(temperature=1.6)
     found = _update(learner, batch, search, rate=1e-12, epochs=1, temperature=1.6)

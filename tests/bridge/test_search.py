@@ -170,7 +170,7 @@ def test_advantages_of_a_decision_have_mean_zero_under_the_old_policy():
 def test_the_gradient_is_that_of_the_sum_of_densities(exploration):
     search, network, batch = _density_batch(exploration)
     examples = torch.arange(0, batch.examples, 2)
-    loss = search.loss(network, examples, clip=0.99, bf16=False)
+    loss = search.loss(network, examples, clip=0.99, temperature=1.0, bf16=False)
     loss.backward()
     found = [weight.grad.clone() for weight in network.parameters() if weight.grad is not None]
     network.zero_grad()

@@ -153,7 +153,7 @@ class PpoConfig(Config):
       epochs: passes over the batch.
       settled: decisions where the most probable call has at least this probability are passed over
         as if they were forced, because they have next to no gradient; 1: none. Needs the privileged
-        critic.
+        critic. Entropy, divergence and `kl_target` are then means over the decisions that are left.
       rate: Adam's step of the policy at the start.
       rate_end: and at the end of the budget; in between along a half cosine.
       critic_rate: Adam's step of the privileged critic at the start.

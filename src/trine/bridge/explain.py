@@ -169,7 +169,8 @@ def _meaning(found: ConsistentDeals, call: int, seat: int, place: int) -> Meanin
         balanced=float(found.weights @ balanced),
         share=found.shares[place],
         effective=found.effective,
-        rare=found.survivors[place] < RARE,
+        # Survivors may be copies of one deal, where there was no time to move them apart.
+        rare=min(found.survivors[place], found.effective) < RARE,
         known=place not in found.ignored,
     )
 

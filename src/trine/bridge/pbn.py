@@ -63,10 +63,17 @@ def parse_pbn(text: str, *, auctions: bool = True) -> Records:
 
 def _board(game: PbnGame, auctions: bool) -> BoardRecord:
     tags = game.tags
-    told = {name: value for name, value in tags.items() if value.strip() not in _UNKNOWN}
+    told = {
+        name: value
+        for name, value in tags.items()
+        # A dash is one of the ways to say that nobody is vulnerable (PBN 2.1, section 3.4.8).
+        if value.strip() not in _UNKNOWN or (name == "vulnerable" and value.strip() == "-")
+    }
     board = told.get("board", "")
     vulnerability = Vulnerability.parse(told["vulnerable"]) if "vulnerable" in told else None
-    dealer, vulnerability = dealer_and_vulnerability(board, _dealer(told), vulnerability)
+    dealer, vulnerability = dealer_and_vulnerability(
+        board, _dealer(told, game.sections.get("auction", [])), vulnerability
+    )
     calls: tuple[int, ...] = ()
     explanations: dict[int, str] = {}
     if auctions and "auction" in tags:
@@ -87,11 +94,14 @@ def _board(game: PbnGame, auctions: bool) -> BoardRecord:
     )
 
 
-def _dealer(told: dict[str, str]) -> int | None:
+def _dealer(told: dict[str, str], words: list[str]) -> int | None:
     given = {name: _seat(told[name], name) for name in ("dealer", "auction") if name in told}
+    if "auction" in given:  # dashes before the first call are seats that are passed over
+        skipped = next((place for place, word in enumerate(words) if word != "-"), 0)
+        given["auction"] = (given["auction"] + skipped) % 4
     if len(set(given.values())) > 1:
         raise DataError(
-            f"Dealer is {told['dealer']} and Auction begins with {told['auction']}",
+            f"Dealer is {told['dealer']} and Auction begins with {SEATS[given['auction']]}",
             accepted="the same seat",
         )
     return next(iter(given.values()), None)
@@ -119,14 +129,21 @@ def _whole_deal(text: str) -> str:
 def _auction(game: PbnGame) -> tuple[list[int], dict[int, str]]:
     calls: list[int] = []
     explanations: dict[int, str] = {}
+    skipped = False
     for word in game.sections.get("auction", []):
-        if calls and re.fullmatch(r"=\w+=", word):
+        if word == "-":
+            skipped = bool(calls)
+        elif calls and re.fullmatch(r"=\w+=", word):
             explanations[len(calls) - 1] = game.notes.get(word.strip("="), "")
+        elif re.fullmatch(r"[*+]|[!?]+|\$\d+|\^\w*", word):
+            continue  # unfinished, a glyph, an irregularity
+        elif skipped:
+            raise DataError(
+                f"a seat is passed over after {len(calls)} calls", accepted="a call of every seat"
+            )
         elif word.upper() == "AP":
             while len(calls) < 4 or any(call != PASS for call in calls[-3:]):
                 calls.append(PASS)
-        elif re.fullmatch(r"[*+-]|[!?]+|\$\d+|\^\w*", word):
-            continue  # unfinished, a skipped seat, a glyph, an irregularity
         elif (match := _CALL.fullmatch(word)) is not None:
             calls.append(int(parse_call(match["call"])))
             if match["note"]:

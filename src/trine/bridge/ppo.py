@@ -6,6 +6,7 @@ loss, and what a search strategy adds. `trine.bridge.self_play` made the batch.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -128,11 +129,13 @@ def ppo_update(
         # Asked once a pass, not once a step: on a GPU every question is a pause.
         if config.kl_target and not warmup and means.of("kl") > config.kl_target:
             break
-    error = (targets - values)[seen].var() / targets[seen].var().clamp_min(1e-12)
+    error = math.nan
+    if len(seen) > 1:
+        error = float((targets - values)[seen].var() / targets[seen].var().clamp_min(1e-12))
     return {
         **means.all(),
         "looked_at": len(rows) / len(batch.call),
-        "explained": 1 - float(error),
+        "explained": 1 - error,
         "passes": float(passes),
     }
 
@@ -226,7 +229,10 @@ def _policy_terms(
         loss = loss + config.kl_start * distance
     wanted = examples.next()
     if wanted is not None:
-        search_loss = strategy.loss(learner.policy, wanted, config.clip, learner.bf16)
+        search_loss = strategy.loss(
+            learner.policy, wanted, clip=config.clip, temperature=config.temperature,
+            bf16=learner.bf16,
+        )  # fmt: skip
         parts["search_loss"] = search_loss.detach()
         loss = loss + search_weight * search_loss
     return parts, loss
@@ -246,7 +252,7 @@ class _Rounds:
         self._parts: list[Tensor] = []
         self._place = 0
         if examples:
-            minibatches = -(-rows // config.minibatch)
+            minibatches = max(1, -(-rows // config.minibatch))
             order = torch.randperm(examples, generator=generator).to(device)
             size = -(-examples // minibatches)
             self._parts = [part.sort().values for part in order.split(size)]

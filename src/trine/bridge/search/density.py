@@ -166,16 +166,31 @@ class Density(SearchStrategy):
             found.partner_rows,
         )
 
-    def loss(self, network: PolicyNetwork, examples: Tensor, clip: float, bf16: bool) -> Tensor:
+    def loss(
+        self,
+        network: PolicyNetwork,
+        examples: Tensor,
+        *,
+        clip: float,
+        temperature: float,
+        bf16: bool,
+    ) -> Tensor:
         """Minus the clipped Δ of some decisions (`examples`, ascending), mean over them."""
         assert self.changes is not None
+
+        def ratios(choices: Choices, rows: Tensor, picked: Tensor) -> tuple[Tensor, Tensor]:
+            x = unpack_bits(choices.bits[rows], self._inputs)
+            with autocast(x.device, bf16):
+                logits = network.logits(x) / temperature
+            return _ratios(logits, choices, rows, picked)
+
         first, second, parent = self.changes.first, self.changes.second, self.changes.parent
         chosen = _chosen(first.row, examples, len(first.bits))  # candidates of these decisions
         chosen_mask = torch.zeros(len(first.row), dtype=torch.bool, device=first.row.device)
         chosen_mask[chosen] = True
         partners = chosen_mask[parent].nonzero()[:, 0]
         leaves = _chosen(second.row, partners, len(second.bits))
-        ratio, new = self._ratios(network, first, examples, chosen, bf16)
+        ratio, new = ratios(first, examples, chosen)
         share = torch.zeros(len(first.bits), device=first.old.device)
         share.scatter_add_(0, first.row[chosen], torch.ones_like(first.old[chosen]))
         reach = torch.zeros(len(first.row), device=first.old.device)
@@ -184,7 +199,7 @@ class Density(SearchStrategy):
         gain = torch.zeros(len(first.row), device=first.old.device)
         joint = first.advantage.new_zeros(())
         if len(leaves):
-            second_ratio, _ = self._ratios(network, second, partners, leaves, bf16)
+            second_ratio, _ = ratios(second, partners, leaves)
             terms = second.old[leaves] * _clipped(second_ratio, second.advantage[leaves], clip)
             after = parent[second.row[leaves]]
             joint = (reach[after] * terms).sum()
@@ -193,18 +208,16 @@ class Density(SearchStrategy):
         alone = (first.old[chosen] * _clipped(ratio, total, clip)).sum()
         return -(alone + joint) / max(len(examples), 1)
 
-    def _ratios(
-        self, network: PolicyNetwork, choices: Choices, rows: Tensor, picked: Tensor, bf16: bool
-    ) -> tuple[Tensor, Tensor]:
-        """New over old probability, and the new one, of the picked candidates of some decisions."""
-        x = unpack_bits(choices.bits[rows], self._inputs)
-        with autocast(x.device, bf16):
-            logits = network.logits(x)
-        log_p = torch.log_softmax(mask_illegal(logits, choices.legal[rows]), -1)
-        place = torch.zeros(len(choices.bits), dtype=torch.long, device=x.device)
-        place[rows] = torch.arange(len(rows), device=x.device)
-        new = log_p[place[choices.row[picked]], choices.call[picked]].exp()
-        return new / choices.old[picked], new
+
+def _ratios(
+    logits: Tensor, choices: Choices, rows: Tensor, picked: Tensor
+) -> tuple[Tensor, Tensor]:
+    """New over old probability, and the new one, of the picked candidates of some decisions."""
+    log_p = torch.log_softmax(mask_illegal(logits, choices.legal[rows]), -1)
+    place = torch.zeros(len(choices.bits), dtype=torch.long, device=logits.device)
+    place[rows] = torch.arange(len(rows), device=logits.device)
+    new = log_p[place[choices.row[picked]], choices.call[picked]].exp()
+    return new / choices.old[picked], new
 
 
 def _clipped(ratio: Tensor, advantage: Tensor, clip: float) -> Tensor:

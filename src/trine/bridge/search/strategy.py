@@ -63,13 +63,22 @@ class SearchStrategy:
         """
         return 0
 
-    def loss(self, network: PolicyNetwork, examples: Tensor, clip: float, bf16: bool) -> Tensor:
+    def loss(
+        self,
+        network: PolicyNetwork,
+        examples: Tensor,
+        *,
+        clip: float,
+        temperature: float,
+        bf16: bool,
+    ) -> Tensor:
         """A further loss of the policy.
 
         Args:
           network: the policy that learns.
           examples: which of them, int64.
           clip: of probability ratios.
+          temperature: of the play.
           bf16: whether matrix products run in bfloat16.
         """
         raise NotImplementedError("this strategy has no examples")
