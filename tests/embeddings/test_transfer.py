@@ -217,6 +217,19 @@ def test_a_killed_study_goes_on_and_ends_alike(
         assert (run / "cells" / name / "scores.json").stat().st_mtime_ns == when
 
 
+def test_with_heads_of_their_own_trained_tasks_are_scored_by_them(
+    place: Path, tmp_path: Path
+) -> None:
+    recipe, base = load_recipe(place / "recipe.toml", ["head.per_task=true", "training.steps=2"])
+    how: dict[str, Any] = {"seeds": 1, "draws": 1, "matrix_seeds": 0, "widths": (4,)}
+    rows = transfer(recipe, base, directory=tmp_path / "run", **how).rows
+    tasks = {arm[0]: set(own["task"]) for arm, own in rows.group_by("arm")}
+    assert tasks["multi"] == {"one", "two", "unseen"}
+    assert tasks["multi+shared"] == {"one", "two"}
+    again = transfer(recipe, base, directory=tmp_path / "run", **how).rows
+    assert again.equals(rows)
+
+
 def test_other_rows_than_the_study_began_with_are_refused(
     place: Path, study: tuple[Path, list[dict[str, Any]]], tmp_path: Path
 ) -> None:

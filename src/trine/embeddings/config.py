@@ -168,6 +168,8 @@ class HeadConfig(Config):
       fit_pairs: weight of that of pairs, if it is another.
       refit: whether the start is computed again on the trained encoder, in place of the head that
         training left (see `trine.embeddings.refit`).
+      per_task: whether each trained task also gets a head of its own, computed on the trained
+        encoder from its texts (see `trine.embeddings.task_heads`); the shared one serves all else.
     """
 
     start: Literal["pca", "fitted", "whitened", "random", "none"] = "pca"
@@ -182,6 +184,16 @@ class HeadConfig(Config):
     fit_labels: float = Field(default=0.0, ge=0)
     fit_pairs: float | None = Field(default=None, ge=0)
     refit: bool = True
+    per_task: bool = False
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.per_task and (not self.refit or self.start in ("random", "none")):
+            raise ValueError(
+                "head.per_task computes heads anew: it needs head.refit = true and head.start "
+                "pca, fitted or whitened"
+            )
+        return self
 
 
 class ModelConfig(Config):

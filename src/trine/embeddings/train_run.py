@@ -8,6 +8,7 @@ A run leaves, beside what every run leaves (`trine.core.runs`):
     metrics.jsonl          one row a step and task
     tables/scores.csv      the evaluation
     checkpoints/           the newest state of the training
+    task-heads.safetensors heads of the tasks' own, if the recipe has `head.per_task`
 
 The name of the directory holds a digest of the rows too: other data of the same recipe is another
 run.
@@ -137,6 +138,7 @@ def _trained(
     from trine.embeddings.building import build_encoder
     from trine.embeddings.encoder import cut, load_model
     from trine.embeddings.saving import save_model
+    from trine.embeddings.task_heads import HEADS, fit_task_heads, save_task_heads
 
     summary = run.directory / "training.json"
     if (run.directory / "model" / "modules.json").is_file() and summary.is_file():
@@ -164,6 +166,9 @@ def _trained(
         width = model.get_embedding_dimension() or 0
         widths = trained_widths(recipe.training, recipe.dimension, width)
         refit_head(model, tasks, recipe.head, run.seeds.child("head"), widths)
+        if recipe.head.per_task:
+            heads = fit_task_heads(model, tasks, recipe.head, run.seeds.child("head"), widths)
+            save_task_heads(heads, run.directory / HEADS)
     facts = {
         "steps": result.steps,
         "seconds": result.seconds,

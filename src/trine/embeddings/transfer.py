@@ -5,7 +5,9 @@ Arms, each scored on every task of the recipe:
     base       the untouched encoder at full width
     base+pca   the same, cut by principal directions fitted on the training mixture
     single     for each trained task and seed, a model that learned that task alone
-    multi      for each seed, one model that learned them all
+    multi      for each seed, one model that learned them all; with `head.per_task` each trained
+               task is scored with its own head, as the single-task model's is, and the rows of
+               `multi+shared` have its scores with the shared one
 
 A single-task model gets exactly as many updates on its task's data as the multi-task model of the
 same seed spends on it, from the same base, with the same losses, rates and batch sizes. Differences
@@ -27,7 +29,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypedDict
 
 import polars as pl
 
@@ -51,6 +53,16 @@ _LOG = logging.getLogger(__name__)
 
 # Of the dimension curve, besides the recipe's own dimension and the full width.
 WIDTHS = (8, 16, 32, 64, 128, 256)
+
+# Beside the scores of a multi-task model: those of its trained tasks with the shared head.
+_SHARED = "scores-shared-head.json"
+
+
+class _How(TypedDict):
+    model_name: str
+    widths: list[int]
+    max_rows: int | None
+    draws: int
 
 
 class StudyConfig(Config):
@@ -284,23 +296,31 @@ def _run_cell(cell: Cell) -> None:
         torch.set_num_threads(int(threads))
     tasks, _ = load_tasks(cell.recipe, cell.source)
     model = _model(cell, tasks)
-    from trine.embeddings.evaluation.suite import evaluate_model
-
-    # Scored rows and drawn examples are the same for every model: the seed is the training's.
-    full = int(model.get_embedding_dimension() or 0)
-    widths = sorted({*(width for width in cell.widths if width <= full), full})
-    rows = evaluate_model(
-        model,
-        [task for task in tasks if not cell.scored or task.name in cell.scored],
-        model_name=cell.model,
-        widths=widths,
-        max_rows=cell.max_rows,
-        draws=cell.draws,
-    )
+    scored = [task for task in tasks if not cell.scored or task.name in cell.scored]
+    rows = _scores(cell, model, scored)
     write_json(cell.directory / "scores.json", [asdict(row) for row in rows])
     if cell.arm == "single":  # dozens of them, each as large as the base
         for name in ("checkpoints", "model", "model-full"):
             shutil.rmtree(cell.directory / "run" / name, ignore_errors=True)
+
+
+def _scores(cell: Cell, model: SentenceTransformer, tasks: Sequence[Task]) -> list[ScoreRow]:
+    from trine.embeddings.evaluation.suite import evaluate_model
+    from trine.embeddings.task_heads import HEADS, evaluate_heads, load_task_heads
+
+    # Scored rows and drawn examples are the same for every model: the seed is the training's.
+    full = int(model.get_embedding_dimension() or 0)
+    widths = sorted({*(width for width in cell.widths if width <= full), full})
+    how: _How = {
+        "model_name": cell.model, "widths": widths, "max_rows": cell.max_rows, "draws": cell.draws,
+    }  # fmt: skip
+    # The head of a single-task model is that task's own already.
+    if cell.arm != "multi" or not cell.recipe.head.per_task:
+        return evaluate_model(model, tasks, **how)
+    heads = load_task_heads(cell.directory / "run" / HEADS)
+    shared, own = evaluate_heads(model, heads, tasks, **how)
+    write_json(cell.directory / _SHARED, [asdict(row) for row in shared if row.task in heads])
+    return [row for row in shared if row.task not in heads] + own
 
 
 def _model(cell: Cell, tasks: Sequence[Task]) -> SentenceTransformer:
@@ -321,13 +341,20 @@ def _model(cell: Cell, tasks: Sequence[Task]) -> SentenceTransformer:
 
 
 def _cell_rows(cell: Cell) -> pl.DataFrame:
-    rows = [asdict(ScoreRow(**row)) for row in read_json(cell.directory / "scores.json")]
+    frame = _frame(cell, cell.arm, cell.directory / "scores.json")
+    if cell.arm != "multi" or not cell.recipe.head.per_task:
+        return frame
+    return pl.concat([frame, _frame(cell, "multi+shared", cell.directory / _SHARED)])
+
+
+def _frame(cell: Cell, arm: str, path: Path) -> pl.DataFrame:
+    rows = [asdict(ScoreRow(**row)) for row in read_json(path)]
     schema = {
         "model": pl.String, "task": pl.String, "language": pl.String, "metric": pl.String,
         "score": pl.Float64, "se": pl.Float64, "n": pl.Int64, "width": pl.Int64,
     }  # fmt: skip
     return pl.DataFrame(rows, schema=schema).with_columns(
-        pl.lit(cell.arm).alias("arm"),
+        pl.lit(arm).alias("arm"),
         pl.lit(cell.task).alias("trained"),
         pl.lit(cell.seed, dtype=pl.Int64).alias("seed"),
     )
