@@ -266,6 +266,13 @@ def test_average_with_the_base(tmp_path: Path) -> None:
     expected = 0.25 * ends[1.0][name] + 0.75 * start[name]
     torch.testing.assert_close(ends[0.25][name], expected)
     assert torch.equal(ends[0.25]["3.linear.weight"], ends[1.0]["3.linear.weight"])
+    # A run of which nothing is left to do, or another share of the same steps: the base is still
+    # where the model started, not where the checkpoint is.
+    for folder in ("0.25", "1.0"):
+        model = small_encoder(tmp_path)
+        recipe = small_recipe(tasks, steps=3, average=0.25)
+        assert fit(model, tasks, recipe, directory=tmp_path / folder, seeds=Seeds(0)).resumed == 3
+        assert all(torch.equal(ends[0.25][n], w) for n, w in weights(model).items())
 
 
 def test_prefix_and_length_of_texts(tmp_path: Path) -> None:
