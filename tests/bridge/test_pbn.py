@@ -109,6 +109,12 @@ def test_a_dash_is_nobody_vulnerable():
     assert int(_only(f'[Board "4"][Vulnerable "?"][Deal "{DEAL}"]').vulnerability) == 3
 
 
+def test_a_word_that_is_no_seat():
+    assert _only(f'[Dealer "south"][Deal "{DEAL}"]').dealer == 2
+    found = parse_pbn(f'[Dealer "Nonsense"][Deal "{DEAL}"]')
+    assert "dealer 'Nonsense'; accepted: N, E, S or W" in found.problems[0]
+
+
 def test_seats_that_are_passed_over():
     board = _only(f'[Dealer "W"][Deal "{DEAL}"][Auction "S"]\n- 1D Pass 1H AP\n')
     assert board.dealer == 3

@@ -6,7 +6,7 @@ import torch
 
 from tests.bridge.positions import made_up_deals
 from tests.bridge.test_imitation import recorded
-from trine.bridge import symmetry
+from trine.bridge import symmetry, training_loop
 from trine.bridge.config import load_recipe
 from trine.bridge.network import load_network
 from trine.bridge.symmetry import SUIT_ORDERS
@@ -207,3 +207,22 @@ def test_a_draw_without_repetition_as_long_as_it_lasts():
     drawn = source.draw(30, torch.Generator().manual_seed(1), permute=False)
     assert len(np.unique(drawn.owner.numpy(), axis=0)) == 30
     assert drawn.dealer.unique().tolist() == [0, 1, 2, 3]
+
+
+def test_the_rates_follow_the_recipe(recipe, tmp_path, monkeypatch):
+    told = []
+    real = training_loop.ppo_update
+
+    def noted(*arguments, **options):
+        told.append((options["rate"], options["critic_rate"]))
+        return real(*arguments, **options)
+
+    monkeypatch.setattr(training_loop, "ppo_update", noted)
+    _train(
+        recipe, tmp_path / "run",
+        ["imitation.updates=0", "ppo.rate=1e-3", "ppo.rate_end=1e-4", "ppo.critic_rate=2e-3",
+         "ppo.critic_rate_end=1e-3"],
+    )  # fmt: skip
+    rates, critic_rates = zip(*told, strict=True)
+    assert rates[0] == 1e-3 and list(rates) == sorted(rates, reverse=True) and rates[-1] > 1e-4
+    assert critic_rates[0] == 2e-3 and 1e-3 < critic_rates[-1] < 2e-3

@@ -224,7 +224,7 @@ class SearchConfig(Config):
       strategy: `none`, `jps2020` or `density`.
       share: of the deals that are searched (`jps2020`), or of the decisions whose joint changes are
         valued (`density`).
-      min_probability: calls at least as probable are candidates.
+      min_probability: calls that are more probable are candidates.
       rollouts: of each candidate.
       partner_branch: whether a rollout branches over the partner's candidates (a joint change);
         without it, only one player changes.

@@ -108,10 +108,11 @@ def _dealer(told: dict[str, str], words: list[str]) -> int | None:
 
 
 def _seat(text: str, tag: str) -> int:
-    letter = text.strip()[:1].upper()
-    if not letter or letter not in SEATS:
-        raise DataError(f"{tag} {text!r}", accepted="N, E, S or W")
-    return SEATS.index(letter)
+    word = text.strip().lower()
+    for seat, name in enumerate(_PLAYERS):
+        if word and word in (name[0].lower(), name.lower()):
+            return seat
+    raise DataError(f"{tag} {text!r}", accepted="N, E, S or W")
 
 
 def _whole_deal(text: str) -> str:

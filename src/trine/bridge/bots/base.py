@@ -1,8 +1,7 @@
 """What a bidder sees and what it answers: a batch of observations in, one call for each out.
 
-A bot needs one method, `calls`. Two more are optional, and other rooms ask for them by protocol:
-`probabilities` (a stochastic policy; alternatives are shown and hands are weighted by it) and
-`values` (the expected IMPs of the side to call).
+A bot needs one method, `calls`. One more is optional, and others ask for it by protocol:
+`probabilities` (a stochastic policy; alternatives are shown and hands are weighted by it).
 
 Shapes: `n` positions, `t` calls of the longest auction among them.
 """
@@ -17,7 +16,7 @@ from numpy.typing import NDArray
 
 from trine.bridge.calls import DOUBLE, PASS, REDOUBLE
 
-__all__ = ["CALLS", "NO_CALL", "Bot", "Observations", "PolicyBot", "Public", "ValueBot"]
+__all__ = ["CALLS", "NO_CALL", "Bot", "Observations", "PolicyBot", "Public"]
 
 CALLS = 38
 """Number of different calls: 35 bids, pass, double, redouble."""
@@ -172,13 +171,4 @@ class PolicyBot(Bot, Protocol):
 
     def probabilities(self, observations: Observations) -> NDArray[np.float64]:
         """`[n, 38]`, 0 for illegal calls, rows sum to 1."""
-        ...
-
-
-@runtime_checkable
-class ValueBot(Bot, Protocol):
-    """A bidder that says how well its side stands."""
-
-    def values(self, observations: Observations) -> NDArray[np.float64]:
-        """`[n]` expected IMPs of the side to call, against another table with the same cards."""
         ...

@@ -46,7 +46,7 @@ class JointRollouts:
 
 
 def candidates(p: Tensor, minimum: float) -> tuple[Tensor, Tensor]:
-    """Rows and calls with at least the minimal probability, by row; the most probable one always.
+    """Rows and calls of more than the minimal probability, by row; the most probable one always.
 
     Args:
       p: `[n, 38]`.
