@@ -17,6 +17,7 @@ from benchmarks.embeddings import (
     training_row,
     training_table,
 )
+from benchmarks.embeddings_memory import Case, memory_row, memory_table
 from benchmarks.embeddings_server import MODES, load, server_table, started, texts_in_a_pass
 
 from tests.embeddings.test_serving import server
@@ -66,6 +67,15 @@ def test_both_trainers_take_a_step(base: ModelConfig):
     assert 0 <= row["padding_plain"] < 1
     assert row["ratio"]["mean"] > 0
     assert "| queries and posts, 4 pairs a batch |" in to_markdown(training_table([row]))
+
+
+def test_a_step_tells_its_memory_whole_and_in_pieces(base: ModelConfig):
+    rows = [memory_row(Case(8, pieces, base)) for pieces in (4, 0)]
+    assert rows[0]["tokens"] == rows[1]["tokens"] > 0
+    assert all(row["peak_bytes"] >= row["peak_bytes_before"] > 2**20 for row in rows)
+    table = to_markdown(memory_table(rows))
+    assert "| queries and posts, 8 pairs a batch | 4 |" in table
+    assert table.count("| queries and posts, 8 pairs a batch |") == 2
 
 
 def test_clients_are_answered_and_counted(base: ModelConfig):
