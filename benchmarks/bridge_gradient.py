@@ -153,7 +153,8 @@ def main() -> None:
         raise SystemExit("no signal can be seen: more batches, or more boards; nothing is recorded")
     about = circumstances() | {
         "command": f"python -m benchmarks.bridge_gradient {options.run.name}",
-        "torch": torch.__version__, "recipe": to_plain(recipe), "deals": len(deals),
+        "torch": torch.__version__, "deals": len(deals),
+        **{part: to_plain(getattr(recipe, part)) for part in ("network", "critic", "ppo")},
         "batches": options.batches, "boards": options.boards, "seeds": "1000 and following",
     }  # fmt: skip
     write_json(RECORDS / "bridge-gradient.json", {**about, "rows": rows})
