@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 import torch
-from benchmarks.run import RECORDS, as_record, circumstances, peak_memory
+from benchmarks.run import RECORDS, as_record, circumstances, peak_memory, quick_wanted
 
 from trine.core.artifacts import write_json, write_text
 from trine.core.executors import ProcessExecutor
@@ -290,11 +290,9 @@ def sweep_hours(rows: list[dict[str, Any]], way: str, precision: str = "float64"
 
 def main(arguments: list[str]) -> int:
     """Run the cases; returns the exit code."""
-    if arguments not in ([], ["--quick"]):
-        print(f"{' '.join(arguments)!r} is not accepted; accepted: nothing, or --quick",
-              file=sys.stderr)  # fmt: skip
+    quick = quick_wanted(arguments)
+    if quick is None:
         return 2
-    quick = bool(arguments)
     rows: list[dict[str, Any]] = []
     for case in (CASES[0], CASES[-1]) if quick else CASES:
         # A process of its own: its memory is the case's, and its libraries use one thread.

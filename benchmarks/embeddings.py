@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import polars as pl
 from benchmarks.embeddings_server import ServerCase, server_row, server_table
-from benchmarks.run import RECORDS, as_record, circumstances
+from benchmarks.run import RECORDS, as_record, circumstances, quick_wanted
 
 from trine.core.artifacts import write_json, write_text
 from trine.core.executors import ProcessExecutor
@@ -386,11 +386,9 @@ def training_table(rows: Sequence[dict[str, Any]]) -> Table:
 
 def main(arguments: list[str]) -> int:
     """Run the three parts; returns the exit code."""
-    if arguments not in ([], ["--quick"]):
-        print(f"{' '.join(arguments)!r} is not accepted; accepted: nothing, or --quick",
-              file=sys.stderr)  # fmt: skip
+    quick = quick_wanted(arguments)
+    if quick is None:
         return 2
-    quick = bool(arguments)
     sizes = QUICK if quick else Sizes()
     # Processes of their own: their libraries use one thread.
     encoding = next(made for _, made in ProcessExecutor(1).run(encoding_rows, [sizes]))

@@ -19,7 +19,7 @@ from typing import Any
 
 import polars as pl
 from benchmarks.embeddings import search_pairs
-from benchmarks.run import RECORDS, circumstances, peak_memory
+from benchmarks.run import RECORDS, circumstances, peak_memory, quick_wanted
 
 from trine.core.artifacts import write_json, write_text
 from trine.core.executors import ProcessExecutor
@@ -113,11 +113,9 @@ def memory_table(rows: Sequence[dict[str, Any]]) -> Table:
 
 def main(arguments: list[str]) -> int:
     """Measure both ways; returns the exit code."""
-    if arguments not in ([], ["--quick"]):
-        print(f"{' '.join(arguments)!r} is not accepted; accepted: nothing, or --quick",
-              file=sys.stderr)  # fmt: skip
+    quick = quick_wanted(arguments)
+    if quick is None:
         return 2
-    quick = bool(arguments)
     pairs = 32 if quick else 512
     cases = [Case(pairs, 32), Case(pairs, 0)]
     rows = [next(made for _, made in ProcessExecutor(1).run(memory_row, [c])) for c in cases]

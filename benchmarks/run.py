@@ -310,13 +310,20 @@ def growth_figure(frame: pl.DataFrame) -> Figure:
     return figure
 
 
+def quick_wanted(arguments: list[str]) -> bool | None:
+    """Whether a benchmark is asked for small sizes; None: for something else, and that is said."""
+    if arguments not in ([], ["--quick"]):
+        given = " ".join(arguments)
+        print(f"{given!r} is not accepted; accepted: nothing, or --quick", file=sys.stderr)
+        return None
+    return bool(arguments)
+
+
 def main(arguments: list[str]) -> int:
     """Run both parts; returns the exit code."""
-    if arguments not in ([], ["--quick"]):
-        print(f"{' '.join(arguments)!r} is not accepted; accepted: nothing, or --quick",
-              file=sys.stderr)  # fmt: skip
+    quick = quick_wanted(arguments)
+    if quick is None:
         return 2
-    quick = bool(arguments)
     speed_seeds, growth_seeds = (2, 2) if quick else (10, 5)
     print("Compiling ...", file=sys.stderr)
     warm_up()

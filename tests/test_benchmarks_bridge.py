@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from benchmarks import bridge
+from benchmarks import bridge, bridge_gradient
 from benchmarks.bridge import (
     Sizes,
     engine_rows,
@@ -84,3 +85,17 @@ def test_any_other_option_is_refused(capsys: pytest.CaptureFixture[str]):
 def test_an_interpreter_without_pgx_is_told(tmp_path: Path):
     with pytest.raises(SystemExit, match="cannot run pgx"):
         bridge.pgx_rate("false", SMALL)
+
+
+def test_the_share_of_a_gradient_that_is_signal():
+    # g = G + noise of known size: power = |G|² / (|G|² + parameters · σ²), and no bias.
+    generator = torch.Generator().manual_seed(4)
+    true = torch.randn(400, generator=generator)
+    found = true + 2.0 * torch.randn((300, 400), generator=generator)
+    power, right = bridge_gradient.measure(found, found)
+    size = float(true @ true)
+    assert power == pytest.approx(size / (size + 400 * 4.0), rel=0.05)
+    assert right == pytest.approx(1.0, abs=1e-6)
+    _, turned = bridge_gradient.measure(-found, found)
+    assert turned == pytest.approx(-1.0, abs=1e-6)
+    assert all(map(math.isnan, bridge_gradient.measure(found[:2] * 0, found[:2] * 0)))

@@ -14,9 +14,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from safetensors import SafetensorError
-from safetensors.numpy import load_file, save_file
 
+from trine.core.artifacts import read_arrays, write_arrays
 from trine.core.errors import DataError, UsageError
 from trine.core.seeding import Seeds
 from trine.embeddings.config import HeadConfig
@@ -76,10 +75,10 @@ def fit_task_heads(
 
 
 def save_task_heads(heads: dict[str, Head], path: Path) -> None:
-    """Writes `TASK.weight` and `TASK.bias` of every task into one safetensors file."""
+    """Writes `TASK.weight` and `TASK.bias` of every task into one safetensors file, atomically."""
     named = {f"{task}.weight": weight for task, (weight, _) in heads.items()}
     named |= {f"{task}.bias": bias for task, (_, bias) in heads.items()}
-    save_file({name: np.ascontiguousarray(value) for name, value in named.items()}, path)
+    write_arrays(path, named)
 
 
 def load_task_heads(path: Path) -> dict[str, Head]:
@@ -89,10 +88,10 @@ def load_task_heads(path: Path) -> dict[str, Head]:
       DataError: if it cannot be read.
     """
     try:
-        stored = load_file(path)
-    except (OSError, SafetensorError) as error:
+        stored = read_arrays(path)
+    except DataError as error:
         raise DataError(
-            f"cannot read {path} ({error})", hint="train with head.per_task = true"
+            f"no heads of tasks: {error}", hint="train with head.per_task = true"
         ) from error
     tasks = [name.removesuffix(".weight") for name in stored if name.endswith(".weight")]
     return {task: (stored[f"{task}.weight"], stored[f"{task}.bias"]) for task in tasks}
