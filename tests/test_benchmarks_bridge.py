@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from benchmarks import bridge, bridge_gradient
+from benchmarks import bridge, bridge_gpu, bridge_gradient
 from benchmarks.bridge import (
     Sizes,
     engine_rows,
@@ -24,6 +24,7 @@ from benchmarks.bridge import (
 from trine.bridge.deals import read_solved_deals
 from trine.bridge.importers import read_foreign_deals
 from trine.bridge.lockstep import LockstepAuctions
+from trine.core.artifacts import read_json
 from trine.core.extras import available
 from trine.core.tables import to_markdown
 
@@ -99,3 +100,23 @@ def test_the_share_of_a_gradient_that_is_signal():
     _, turned = bridge_gradient.measure(-found, found)
     assert turned == pytest.approx(-1.0, abs=1e-6)
     assert all(map(math.isnan, bridge_gradient.measure(found[:2] * 0, found[:2] * 0)))
+
+
+def test_the_speed_of_a_training_counts_its_matrix_products(tmp_path: Path, monkeypatch):
+    monkeypatch.setattr(
+        "sys.argv",
+        ["bridge_gpu", "sample:random-10k", "--boards", "4", "--minibatch", "64",
+         "--seconds", "0.01", "--device", "cpu", "--peak-size", "64", "--out", str(tmp_path / "record.json")],
+    )  # fmt: skip
+    bridge_gpu.main()
+    record = read_json(tmp_path / "record.json")
+    (row,) = record["rows"]
+    assert 0.5 < row["looked_at"] < 1  # random weights settle only what has one legal call
+    assert row["updates"] >= 1
+    assert row["decisions_per_second"] > 0
+    operations = row["matrix_operations_per_second"] / row["decisions_per_second"]
+    # Multiply and add, three times over in learning, once in play, for two networks; the critic
+    # sees more, and values are asked for once before the update.
+    policy = 2 * (480 * 512 + 2 * 512 * 512 + 38 * 512)
+    assert policy < operations < 12 * policy
+    assert record["matrix_peak"] > 0

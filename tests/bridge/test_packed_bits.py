@@ -4,7 +4,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trine.bridge.packed_bits import pack_bits, unpack_bits
+from trine.bridge.packed_bits import by_arithmetic, pack_bits, unpack_bits
 
 
 @given(st.integers(0, 5), st.integers(1, 70), st.integers(0, 2**32 - 1))
@@ -13,6 +13,8 @@ def test_what_is_packed_comes_back(count, length, seed):
     packed = pack_bits(x)
     assert packed.shape == (count, -(-length // 8))
     assert torch.equal(unpack_bits(packed, length), x.float())
+    shifted = by_arithmetic(packed, torch.float32)  # the route of a GPU
+    assert torch.equal(shifted.flatten(1)[:, :length], x.float())
 
 
 @pytest.mark.parametrize("dtype", [torch.bool, torch.uint8, torch.float32], ids=str)

@@ -21,6 +21,7 @@ from trine.embeddings.config import HeadConfig, ModelConfig, Recipe, TaskConfig
 from trine.embeddings.encoder import (
     add_head,
     average_with,
+    best_device,
     cut,
     encoder_layers,
     freeze,
@@ -226,6 +227,17 @@ def test_a_dimension_above_the_width_is_refused(tmp_path: Path) -> None:
     recipe = _recipe(tmp_path).model_copy(update={"dimension": 50})
     with pytest.raises(UsageError, match="dimension 50; accepted: 2 to 16"):
         build_encoder(recipe, head_tasks(), Seeds(0))
+
+
+def test_models_are_put_on_the_gpu_where_there_is_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    assert best_device() == "cuda"
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert best_device() == "cpu"
+    tiny_encoder(tmp_path / "tiny").save(str(tmp_path / "saved"), create_model_card=False)
+    assert load_model(tmp_path / "saved").device.type == "cpu"
 
 
 def test_places_without_a_model_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -46,6 +47,16 @@ def test_padding_is_cut_where_it_costs_more_than_a_pass() -> None:
 TEXTS = [
     "the bank", "a red bird and a blue horse in the rain", "one", "", "snow " * 200, "wind" * 3000,
 ]  # fmt: skip
+
+
+def test_a_gpu_gets_larger_batches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = tiny_encoder(tmp_path)
+    small = Encoder.of(model)
+    monkeypatch.setattr(type(model), "device", property(lambda _: torch.device("cuda")))
+    large = Encoder.of(model)
+    assert large.token_budget > 10 * small.token_budget
+    assert large.pass_cost > 10 * small.pass_cost
+    assert Encoder.of(model, token_budget=7).token_budget == 7
 
 
 @pytest.mark.parametrize("kind", ["wordpiece", "unigram"])

@@ -448,6 +448,18 @@ def test_max_rows_limits_training_rows_only(tmp_path: Path) -> None:
     assert again.frame.equals(task.frame)
 
 
+def test_validation_rows_come_from_those_that_max_rows_leaves_out(tmp_path: Path) -> None:
+    rows = [("train" if i < 80 else "test", f"text {i}", "a") for i in range(100)]
+    columns = ["split", "text", "label"]
+    few, _ = task_of(tmp_path, rows, columns, split="split", max_rows=10)
+    both, _ = task_of(tmp_path, rows, columns, split="split", max_rows=10, validation_rows=30)
+    assert both.train.equals(few.train)
+    assert (both.rows("validation").height, both.rows("test").height) == (30, 20)
+    assert both.frame["text"].n_unique() == 60
+    rest, _ = task_of(tmp_path, rows, columns, split="split", validation_rows=30)
+    assert (rest.train.height, rest.rows("validation").height) == (50, 30)
+
+
 def test_two_tasks_of_one_name_are_refused_before_anything_is_read(tmp_path: Path) -> None:
     recipe = tmp_path / "recipe.toml"
     recipe.write_text('[[tasks]]\nname = "a"\nsource = "x.csv"\n' * 2)

@@ -252,16 +252,18 @@ class BudgetConfig(Config):
       decisions: calls made in self-play, those in rollouts of a search not counted.
       cpu_seconds: processor time of self-play and its updates, rollouts included. Two runs that
         stop by this are equal in compute, not in updates.
+      seconds: the same by the clock: what a rented GPU is paid by.
     """
 
     updates: int = Field(default=0, ge=0)
     decisions: int = Field(default=0, ge=0)
     cpu_seconds: float = Field(default=0.0, ge=0)
+    seconds: float = Field(default=0.0, ge=0)
 
     @property
     def is_set(self) -> bool:
         """Whether there is self-play at all."""
-        return bool(self.updates or self.decisions or self.cpu_seconds)
+        return bool(self.updates or self.decisions or self.cpu_seconds or self.seconds)
 
 
 class EvaluationConfig(Config):
@@ -340,7 +342,7 @@ class Recipe(Config):
         if not self.imitation.updates and not self.budget.is_set:
             raise ValueError(
                 "nothing to do: set imitation.updates, or one of budget.updates, budget.decisions, "
-                "budget.cpu_seconds"
+                "budget.cpu_seconds, budget.seconds"
             )
         return self
 

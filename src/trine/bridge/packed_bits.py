@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-__all__ = ["pack_bits", "unpack_bits"]
+__all__ = ["by_arithmetic", "pack_bits", "unpack_bits"]
 
 _PLACES = 2 ** torch.arange(8)
 
@@ -28,8 +28,19 @@ def pack_bits(x: Tensor) -> Tensor:
 
 def unpack_bits(packed: Tensor, length: int, dtype: torch.dtype = torch.float32) -> Tensor:
     """`[n, ⌈F/8⌉]` uint8 back to `[n, F]` numbers of type `dtype`, `F` being `length`."""
-    table = _table(packed.device, dtype)
-    return functional.embedding(packed.int(), table).flatten(1)[:, :length]
+    # Looking bytes up is many small reads on a GPU, and arithmetic is free there.
+    bits = by_arithmetic(packed, dtype) if packed.is_cuda else _looked_up(packed, dtype)
+    return bits.flatten(1)[:, :length]
+
+
+def by_arithmetic(packed: Tensor, dtype: torch.dtype) -> Tensor:
+    """The bits of each byte, `[..., 8]`, by shifting."""
+    places = torch.arange(8, dtype=torch.uint8, device=packed.device)
+    return (packed[..., None] >> places & 1).to(dtype)
+
+
+def _looked_up(packed: Tensor, dtype: torch.dtype) -> Tensor:
+    return functional.embedding(packed.int(), _table(packed.device, dtype))
 
 
 _TABLES: dict[tuple[torch.device, torch.dtype], Tensor] = {}

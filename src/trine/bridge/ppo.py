@@ -22,6 +22,7 @@ from trine.bridge.self_play import Batch
 __all__ = ["Learner", "ppo_update"]
 
 _CHUNK = 16_384
+_CHUNK_ON_GPU = 262_144
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +71,7 @@ def ppo_update(
       entropy: weight of the entropy now.
       search_weight: weight of the strategy's loss.
       warmup: whether only the critic learns.
-      generator: of the order of the decisions, on the CPU.
+      generator: of the order of the decisions, on any device.
 
     Returns:
       means over the update: `policy_loss`, `value_loss`, `entropy`, `kl`, `clipped`,
@@ -180,7 +181,8 @@ class _Means:
 
 def _minibatches(places: Tensor, size: int, generator: torch.Generator) -> tuple[Tensor, ...]:
     """All of them in random order, at most `size` at a time."""
-    order = torch.randperm(len(places), generator=generator).to(places.device)
+    device = generator.device
+    order = torch.randperm(len(places), generator=generator, device=device).to(places.device)
     return places[order].split(size) if len(places) else ()
 
 
@@ -253,7 +255,8 @@ class _Rounds:
         self._place = 0
         if examples:
             minibatches = max(1, -(-rows // config.minibatch))
-            order = torch.randperm(examples, generator=generator).to(device)
+            order = torch.randperm(examples, generator=generator, device=generator.device)
+            order = order.to(device)
             size = -(-examples // minibatches)
             self._parts = [part.sort().values for part in order.split(size)]
 
@@ -270,7 +273,7 @@ def _values(learner: Learner, batch: Batch, rows: Tensor) -> Tensor:
     """`[n]` values of decisions before the update, for the side that called."""
     found: list[Tensor] = []
     with torch.no_grad():
-        for chosen in rows.split(_CHUNK):
+        for chosen in rows.split(_CHUNK_ON_GPU if rows.is_cuda else _CHUNK):
             if learner.critic is not None:
                 found.append(_critic_values(learner, batch, chosen))
             else:

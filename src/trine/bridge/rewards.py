@@ -34,11 +34,16 @@ _MOST = 7600
 
 
 @cache
-def score_table() -> Tensor:
+def score_table(device: torch.device | None = None) -> Tensor:
     """Points of the declarer's side: `[3 doubled, 2 vulnerable, 35 bids, 14 tricks]`, float32.
+
+    Args:
+      device: where the table lies: on a GPU a copy at every call would be a pause.
 
     Source: Laws of Duplicate Bridge, Law 77.
     """
+    if device is not None:
+        return score_table().to(device)
     doubled = torch.arange(3).view(3, 1, 1, 1)
     vulnerable = torch.arange(2).view(1, 2, 1, 1)
     bid = torch.arange(NUM_BIDS).view(1, 1, NUM_BIDS, 1)
@@ -73,22 +78,22 @@ def auction_points(auctions: LockstepAuctions, tricks: Tensor) -> Tensor:
     declarer, bid = auctions.declarer, auctions.bid.clamp_min(0)
     taken = tricks.gather(1, (bid % 5 * 4 + declarer)[:, None])[:, 0].long()
     vulnerable = auctions.vulnerability >> (declarer % 2) & 1
-    table = score_table().to(tricks.device)
+    table = score_table(tricks.device)
     points = table[auctions.doubled, vulnerable, bid, taken] * (1 - 2 * (declarer % 2))
     return torch.where(auctions.bid >= 0, points, 0.0)
 
 
 @cache
-def _imp_table() -> Tensor:
+def _imp_table(device: torch.device) -> Tensor:
     """IMPs of every tenth of a difference in points, `[1521]`: scores are multiples of ten."""
     tens = torch.arange(2 * _MOST // 10 + 1) * 10
-    return torch.bucketize(tens, torch.tensor(IMP_STEPS), right=True).float()
+    return torch.bucketize(tens, torch.tensor(IMP_STEPS), right=True).float().to(device)
 
 
 def imps_of(difference: Tensor) -> Tensor:
     """Signed IMPs of differences in points (multiples of ten), any shape, float32."""
     places = (difference.abs() / 10).round().long()
-    return _imp_table().to(difference.device)[places] * difference.sign()
+    return _imp_table(difference.device)[places] * difference.sign()
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +119,7 @@ def contract_points(tricks: Tensor, vulnerability: Tensor) -> ContractPoints:
       vulnerability: `[N]` bits, 1 North-South, 2 East-West.
     """
     device = tricks.device
-    table = score_table()[:2].to(device)
+    table = score_table(device)[:2]
     by_side = tricks.long().view(-1, 5, 2, _SIDES).amax(2)  # [N, 5, side]: N and S, E and W
     bids = torch.arange(35, device=device)
     taken = by_side[:, bids % 5]  # [N, 35, side]

@@ -37,7 +37,7 @@ from trine.core.errors import UsageError
 from trine.core.progress import Progress
 from trine.core.runs import Run
 
-__all__ = ["Setting", "device_of", "train_by_self_play"]
+__all__ = ["Setting", "adam", "device_of", "train_by_self_play"]
 
 
 @dataclass(frozen=True)
@@ -105,7 +105,7 @@ def train_by_self_play(
       held: to measure on.
 
     Returns:
-      counters: `updates`, `decisions`, `rollouts`, `cpu_seconds`.
+      counters: `updates`, `decisions`, `rollouts`, `cpu_seconds`, `seconds`.
 
     Raises:
       DataError: a checkpoint, or a critic to start from, that does not fit.
@@ -125,12 +125,8 @@ def train_by_self_play(
     learner = Learner(
         policy=network,
         critic=critic,
-        policy_optimiser=torch.optim.Adam(network.parameters(), lr=ppo.rate, eps=1e-5),
-        critic_optimiser=(
-            torch.optim.Adam(critic.parameters(), lr=ppo.critic_rate, eps=1e-5)
-            if critic is not None
-            else None
-        ),
+        policy_optimiser=adam(network, ppo.rate),
+        critic_optimiser=adam(critic, ppo.critic_rate) if critic is not None else None,
         anchor=start if ppo.kl_start else None,
         bf16=setting.bf16,
     )
@@ -140,10 +136,11 @@ def train_by_self_play(
         modules["critic"] = critic
         optimisers["critic"] = learner.critic_optimiser
     pool = Pool(run.checkpoints, recipe.pool)
-    counters: dict[str, Any] = {"updates": 0, "decisions": 0, "rollouts": 0, "cpu_seconds": 0.0}
+    counters: dict[str, Any] = dict.fromkeys(("updates", "decisions", "rollouts"), 0)
+    counters |= {"cpu_seconds": 0.0, "seconds": 0.0}
     state = run.checkpoints / "state.safetensors"
     if state.is_file():
-        counters = load_state(state, modules, optimisers)
+        counters |= load_state(state, modules, optimisers)
         pool.members = counters.pop("pool")
         pool.results = {int(k): v for k, v in counters.pop("pool_results").items()}
         setting.say(f"going on after update {counters['updates']}")
@@ -195,7 +192,7 @@ def train_by_self_play(
                 entropy=_half_cosine(ppo.entropy, ppo.entropy_end, share),
                 search_weight=recipe.search.weight,
                 warmup=update <= ppo.critic_warmup,
-                generator=torch.Generator().manual_seed(seeds.integer("order", update)),
+                generator=torch.Generator(device).manual_seed(seeds.integer("order", update)),
             )
             _average(averaged, network, recipe.averaging)
             seconds = time.perf_counter() - began
@@ -205,6 +202,7 @@ def train_by_self_play(
             counters["decisions"] += made
             counters["rollouts"] += asked - made
             counters["cpu_seconds"] += time.process_time() - began_cpu
+            counters["seconds"] += seconds
             against = _against_past(batch, recipe.reward.tables)
             if past and against is not None:
                 pool.tell(past[0], against)
@@ -247,6 +245,14 @@ def train_by_self_play(
     return counters
 
 
+def adam(module: torch.nn.Module, rate: float) -> torch.optim.Adam:
+    """The optimiser of a training, on the device of the module."""
+    parameters = list(module.parameters())
+    # One kernel a step where launches are what a step costs.
+    fused = parameters[0].is_cuda
+    return torch.optim.Adam(parameters, lr=rate, eps=1e-5, fused=fused)
+
+
 def device_of(name: str) -> torch.device:
     """The device of a name of the recipe.
 
@@ -270,6 +276,7 @@ def _share_done(recipe: Recipe, counters: dict[str, Any]) -> float:
         "updates": recipe.budget.updates,
         "decisions": recipe.budget.decisions,
         "cpu_seconds": recipe.budget.cpu_seconds,
+        "seconds": recipe.budget.seconds,
     }
     return max(counters[name] / bound for name, bound in bounds.items() if bound)
 

@@ -27,7 +27,7 @@ _LOG = logging.getLogger(__name__)
 
 
 def build_encoder(
-    recipe: Recipe, tasks: Sequence[Task], seeds: Seeds, *, device: str = "cpu"
+    recipe: Recipe, tasks: Sequence[Task], seeds: Seeds, *, device: str | None = None
 ) -> tuple[SentenceTransformer, Base]:
     """The base as the recipe wants it: pruned, with a head, frozen parts, adapters and the cache.
 
@@ -38,7 +38,7 @@ def build_encoder(
       recipe: its `model`, `head` and `dimension` count.
       tasks: the head starts from their training texts; pruning keeps their tokens.
       seeds: of the choice of texts, of a random head and of adapters.
-      device: of the model.
+      device: of the model; None: a GPU if there is one.
 
     Raises:
       UsageError, DataError: a base that cannot be had, or a dimension above its width.

@@ -75,6 +75,8 @@ class TaskConfig(Config):
       loss: None: the recipe's, or `cosent` for `graded` tasks.
       metrics: how it is evaluated; empty: what fits its kind.
       max_rows: at most so many training rows (a seeded choice); None: all.
+      validation_rows: so many training rows become validation rows, to choose settings by; taken
+        from those that `max_rows` leaves out, else from the others.
       prefix: put before every text of this task; None: the base's own.
       licence: of the data, for the model card.
       origin: where it comes from, for the model card.
@@ -104,6 +106,7 @@ class TaskConfig(Config):
     loss: LossName | None = None
     metrics: tuple[Metric, ...] = ()
     max_rows: int | None = Field(default=None, ge=2)
+    validation_rows: int = Field(default=0, ge=0)
     prefix: str | None = None
     licence: str = ""
     origin: str = ""

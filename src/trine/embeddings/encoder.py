@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 __all__ = [
     "add_head",
     "average_with",
+    "best_device",
     "cut",
     "encoder_layers",
     "freeze",
@@ -46,8 +47,21 @@ __all__ = [
 _LOG = logging.getLogger(__name__)
 
 
-def load_base(config: ModelConfig, *, device: str = "cpu") -> tuple[SentenceTransformer, Base]:
+def best_device() -> str:
+    """`cuda` where there is a GPU, else `cpu`."""
+    import torch
+
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def load_base(
+    config: ModelConfig, *, device: str | None = None
+) -> tuple[SentenceTransformer, Base]:
     """The untouched encoder of a recipe, its vectors of length one at full width.
+
+    Args:
+      config: its base, prefix and limit count.
+      device: of the model; None: see `best_device`.
 
     Raises:
       UsageError, DataError: see `resolve_base`; also a name that cannot be fetched.
@@ -67,8 +81,12 @@ def load_base(config: ModelConfig, *, device: str = "cpu") -> tuple[SentenceTran
     return model, base
 
 
-def load_model(place: str | Path, *, device: str = "cpu") -> SentenceTransformer:
+def load_model(place: str | Path, *, device: str | None = None) -> SentenceTransformer:
     """A sentence-transformers model from a folder or by name.
+
+    Args:
+      place: the folder or the name.
+      device: of the model; None: see `best_device`.
 
     Raises:
       DataError: a folder without a model, or one that cannot be read or fetched.
@@ -95,7 +113,7 @@ def load_model(place: str | Path, *, device: str = "cpu") -> SentenceTransformer
         with quiet_libraries():
             return SentenceTransformer(
                 str(folder if is_folder else place),
-                device=device,
+                device=device or best_device(),
                 local_files_only=offline or is_folder,
                 model_kwargs={"use_safetensors": True},  # no pickle from outside
             )

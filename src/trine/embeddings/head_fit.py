@@ -78,12 +78,13 @@ def fit_head(
       pair_weight: of the same of tasks whose every label has two texts, the sides of a pair.
       generator: of the batches.
     """
-    values = torch.from_numpy(np.asarray(vectors, dtype=np.float32))
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    values = torch.from_numpy(np.asarray(vectors, dtype=np.float32)).to(device)
     # weight is orthogonal: weight @ x + bias = weight @ (x - centre).
-    centre = torch.from_numpy((-weight.T @ bias).astype(np.float32))
+    centre = torch.from_numpy((-weight.T @ bias).astype(np.float32)).to(device)
     aims = functional.normalize(values - centre, dim=1)
-    matrix = torch.from_numpy(weight.astype(np.float32)).clone().requires_grad_()
-    offset = torch.from_numpy(bias.astype(np.float32)).clone().requires_grad_()
+    matrix = torch.tensor(weight, dtype=torch.float32, device=device, requires_grad=True)
+    offset = torch.tensor(bias, dtype=torch.float32, device=device, requires_grad=True)
     tasks = _groups(labels) if label_weight or pair_weight else []
     shares = [pair_weight if _is_pairs(task) else label_weight for task in tasks]
     groups = [(task, share) for task, share in zip(tasks, shares, strict=True) if share]
@@ -92,16 +93,17 @@ def fit_head(
     for step in range(steps):
         for part in optimizer.param_groups:
             part["lr"] = rate * (1 + math.cos(math.pi * step / steps)) / 2
-        chosen = torch.from_numpy(generator.choice(len(values), size, replace=False))
+        chosen = torch.from_numpy(generator.choice(len(values), size, replace=False)).to(device)
         loss = _same_cosines(values[chosen] @ matrix.T + offset, aims[chosen], widths, aim)
         for task, share in groups:
             rows, ids = _draw(task, generator)
-            numbers = values[torch.from_numpy(rows)] @ matrix.T + offset
-            loss = loss + share * _contrast(numbers, torch.from_numpy(ids), widths)
+            numbers = values[torch.from_numpy(rows).to(device)] @ matrix.T + offset
+            ids_there = torch.from_numpy(ids).to(device)
+            loss = loss + share * _contrast(numbers, ids_there, widths)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-    return matrix.detach().numpy(), offset.detach().numpy()
+    return matrix.detach().cpu().numpy(), offset.detach().cpu().numpy()
 
 
 def _same_cosines(numbers: Tensor, aims: Tensor, widths: Sequence[int], aim: Aim) -> Tensor:
@@ -118,7 +120,7 @@ def _same_cosines(numbers: Tensor, aims: Tensor, widths: Sequence[int], aim: Aim
 
 def _contrast(numbers: Tensor, ids: Tensor, widths: Sequence[int]) -> Tensor:
     """Label-aware InfoNCE with every text of the label as a positive, a mean over texts."""
-    own = torch.eye(len(ids), dtype=torch.bool)
+    own = torch.eye(len(ids), dtype=torch.bool, device=ids.device)
     positive = (ids[:, None] == ids) & ~own
     loss = numbers.new_zeros(())
     for width in widths:

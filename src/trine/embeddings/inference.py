@@ -37,6 +37,10 @@ TOKEN_BUDGET = 2_048
 # What one more batch costs, in tokens: the fixed work of a pass.
 PASS_COST = 96
 
+# The same two for an accelerator, which is idle with small batches.
+_GPU_TOKEN_BUDGET = 65_536
+_GPU_PASS_COST = 4_096
+
 # Texts tokenised at once: bounds the memory of a long stream.
 _CHUNK = 8_192
 
@@ -127,6 +131,7 @@ class Encoder:
       max_tokens: texts are cut here.
       prefix: put before every text.
       token_budget: padded tokens in a batch.
+      pass_cost: of one batch more, in tokens.
     """
 
     def __init__(
@@ -137,6 +142,7 @@ class Encoder:
         max_tokens: int,
         prefix: str = "",
         token_budget: int = TOKEN_BUDGET,
+        pass_cost: int = PASS_COST,
     ) -> None:
         self._tokenizer = tokenizer
         self._backend = backend
@@ -144,29 +150,33 @@ class Encoder:
         self._pad = int(tokenizer.pad_token_id or 0)
         self.prefix = prefix
         self.token_budget = token_budget
+        self.pass_cost = pass_cost
 
     @classmethod
     def of(
         cls,
         model: SentenceTransformer,
         *,
-        token_budget: int = TOKEN_BUDGET,
+        token_budget: int | None = None,
         modules: Any = None,
     ) -> Encoder:
         """The encoder of a model, in PyTorch, with the model's own prefix and limit.
 
         Args:
           model: its tokenizer and settings count.
-          token_budget: padded tokens in a batch.
+          token_budget: padded tokens in a batch; None: what suits the model's device.
           modules: the part of the model that makes the vectors; None: all of it.
         """
         prefix = model_prefix(model)
+        is_cpu = model.device.type == "cpu"
+        usual = TOKEN_BUDGET if is_cpu else _GPU_TOKEN_BUDGET
         return cls(
             model.tokenizer,
             TorchBackend(model, modules),
             max_tokens=int(model.max_seq_length or 512),
             prefix=prefix,
-            token_budget=token_budget,
+            token_budget=usual if token_budget is None else token_budget,
+            pass_cost=PASS_COST if is_cpu else _GPU_PASS_COST,
         )
 
     def with_prefix(self, prefix: str) -> Encoder:
@@ -193,7 +203,7 @@ class Encoder:
             rows = self._tokens(chunk)
             lengths = [len(row) for row in rows]
             counts += lengths
-            for chosen in batches_by_length(lengths, self.token_budget):
+            for chosen in batches_by_length(lengths, self.token_budget, self.pass_cost):
                 tokens, mask = self._pad_batch([rows[i] for i in chosen])
                 found[start + chosen] = self._backend.run(tokens, mask)
         return found, counts

@@ -312,11 +312,16 @@ def _chosen(config: TaskConfig, frame: pl.DataFrame) -> pl.DataFrame:
 
 def _limited(config: TaskConfig, frame: pl.DataFrame, seeds: Seeds) -> pl.DataFrame:
     train = frame.filter(pl.col("split") == "train")
-    if config.max_rows is None or train.height <= config.max_rows:
+    wanted = config.validation_rows
+    if not wanted and (config.max_rows is None or train.height <= config.max_rows):
         return frame
-    chosen = seeds.generator("rows").permutation(train.height)[: config.max_rows]
-    kept = train[sorted(int(i) for i in chosen)]
-    return pl.concat([kept, frame.filter(pl.col("split") != "train")]).sort("row")
+    order = seeds.generator("rows").permutation(train.height)
+    most = max(0, train.height - wanted)
+    rows = most if config.max_rows is None else min(config.max_rows, most)
+    kept = train[sorted(int(i) for i in order[:rows])]
+    aside = train[sorted(int(i) for i in order[rows : rows + wanted])]
+    aside = aside.with_columns(pl.lit("validation").alias("split"))
+    return pl.concat([kept, aside, frame.filter(pl.col("split") != "train")]).sort("row")
 
 
 def describe(task: Task, facts: TaskFacts) -> None:

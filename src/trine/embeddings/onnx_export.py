@@ -133,7 +133,7 @@ def export_onnx(model: SentenceTransformer, folder: Path, *, int8: bool = False)
         raise DataError(
             f"{folder} exists and is not an export", hint="choose another folder: --out"
         )
-    encoder = Encoder.of(model)
+    encoder = Encoder.of(model.cpu())  # the graph is traced and compared there
     with tempfile.TemporaryDirectory(prefix="trine-onnx-") as name:
         scratch = Path(name)
         plain = _trace(model, scratch / "plain.onnx")

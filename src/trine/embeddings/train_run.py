@@ -133,10 +133,8 @@ def _trained(
     say: Callable[[str], None],
 ) -> tuple[SentenceTransformer, dict[str, Any]]:
     """The model at full width and what training it was like; read if it is there already."""
-    import torch
-
     from trine.embeddings.building import build_encoder
-    from trine.embeddings.encoder import cut, load_model
+    from trine.embeddings.encoder import best_device, cut, load_model
     from trine.embeddings.saving import save_model
     from trine.embeddings.task_heads import HEADS, fit_task_heads, save_task_heads
 
@@ -144,8 +142,7 @@ def _trained(
     if (run.directory / "model" / "modules.json").is_file() and summary.is_file():
         return load_model(run.directory / "model-full"), read_json(summary)
     say(f"training in {run.directory}")
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    model, base = build_encoder(recipe, tasks, run.seeds, device=device)
+    model, base = build_encoder(recipe, tasks, run.seeds, device=best_device())
     trainable = sum(p.numel() for p in model.parameters() if p.requires_grad)
     say(
         f"base {base.name}: {_millions(sum(p.numel() for p in model.parameters()))} parameters, "
@@ -161,7 +158,7 @@ def _trained(
         progress=progress,
         say=say,
     )
-    model = result.model.cpu()
+    model = result.model
     if recipe.head.refit:
         width = model.get_embedding_dimension() or 0
         widths = trained_widths(recipe.training, recipe.dimension, width)

@@ -324,20 +324,17 @@ def _scores(cell: Cell, model: SentenceTransformer, tasks: Sequence[Task]) -> li
 
 
 def _model(cell: Cell, tasks: Sequence[Task]) -> SentenceTransformer:
-    import torch
-
     from trine.embeddings.encoder import add_head, load_base, load_model
     from trine.embeddings.train_run import train
 
-    device = "cuda" if torch.cuda.is_available() else "cpu"
     if cell.arm == "base":
-        return load_base(cell.recipe.model, device=device)[0]
+        return load_base(cell.recipe.model)[0]
     if cell.arm == "base+pca":
-        model, _ = load_base(cell.recipe.model, device=device)
+        model, _ = load_base(cell.recipe.model)
         head = cell.recipe.head.model_copy(update={"start": "pca"})
         return add_head(model, tasks, head, Seeds(cell.recipe.seed).child("head"))
     done = train(cell.recipe, cell.source, directory=cell.directory / "run", evaluate=False)
-    return load_model(done.full, device=device)
+    return load_model(done.full)
 
 
 def _cell_rows(cell: Cell) -> pl.DataFrame:
