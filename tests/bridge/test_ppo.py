@@ -4,11 +4,12 @@ import pytest
 import torch
 
 from tests.bridge.positions import CODEC, actor, made_up_deals
-from trine.bridge.config import PpoConfig, RewardConfig, SearchConfig
+from trine.bridge.config import NetworkConfig, PpoConfig, RewardConfig, SearchConfig
 from trine.bridge.critic_view import EXTRA_INPUTS
-from trine.bridge.network import PrivilegedCritic, copy_of, mask_illegal
+from trine.bridge.network import PolicyNetwork, PrivilegedCritic, copy_of, mask_illegal
 from trine.bridge.packed_bits import unpack_bits
 from trine.bridge.ppo import Learner, ppo_update
+from trine.bridge.ppo_passes import policy_pass
 from trine.bridge.search import make_strategy
 from trine.bridge.self_play import play_batch
 
@@ -203,3 +204,19 @@ def test_the_ratio_starts_at_one_at_any_temperature():
     found = _update(learner, batch, search, rate=1e-12, epochs=1, temperature=1.6)
     assert found["clipped"] == 0 and abs(found["kl"]) < 1e-5
     assert _update(learner, batch, search, rate=1e-12, epochs=1)["clipped"] > 0
+
+
+@pytest.mark.parametrize("rows", [5, 9])
+def test_a_traced_pass_is_the_pass(rows):
+    # What `compile = true` traces, without the compiler: every operation and every size.
+    generator = torch.Generator().manual_seed(rows)
+    policy = PolicyNetwork(NetworkConfig(layers=2, width=16), CODEC.size).reset(generator)
+    bits = torch.randint(256, (rows, 60), generator=generator, dtype=torch.uint8)
+    legal = torch.rand((rows, 38), generator=generator) < 0.7
+    legal[:, 35] = True
+    call = torch.full((rows,), 35)
+    old, advantage = -torch.rand(rows, generator=generator), torch.randn(rows, generator=generator)
+    arguments = (policy, bits, CODEC.size, legal, call, old, advantage, 1.0, 0.2, True, False)
+    traced = torch.compile(policy_pass, dynamic=True, backend="aot_eager")
+    for found, expected in zip(traced(*arguments), policy_pass(*arguments), strict=True):
+        assert torch.allclose(found, expected, atol=1e-6)

@@ -16,6 +16,7 @@ from trine.bridge.config import PpoConfig
 from trine.bridge.network import PolicyNetwork, PrivilegedCritic, mask_illegal
 from trine.bridge.packed_bits import unpack_bits
 from trine.bridge.players import autocast
+from trine.bridge.ppo_passes import compiled, critic_pass, policy_pass
 from trine.bridge.search.strategy import SearchStrategy
 from trine.bridge.self_play import Batch
 
@@ -36,6 +37,8 @@ class Learner:
       critic_optimiser: of the critic, if there is one.
       anchor: the policy at the start of self-play, if the recipe keeps near it.
       bf16: whether matrix products run in bfloat16.
+      compiled: whether torch compiles the passes: a step is some two hundred small operations, and
+        on a GPU their launches take longer than their work.
     """
 
     policy: PolicyNetwork
@@ -44,6 +47,7 @@ class Learner:
     critic_optimiser: torch.optim.Optimizer | None
     anchor: PolicyNetwork | None = None
     bf16: bool = False
+    compiled: bool = False
 
 
 def ppo_update(
@@ -197,25 +201,18 @@ def _policy_terms(
     examples: _Rounds,
 ) -> tuple[dict[str, Tensor], Tensor]:
     """What is recorded of the learner's decisions of a minibatch, and the policy network's loss."""
-    rows, advantage = lesson.rows, lesson.advantages
-    x, legal = unpack_bits(batch.bits[rows], batch.inputs), batch.legal[rows]
-    with autocast(x.device, learner.bf16):
-        logits, head = learner.policy(x)
-    # At the temperature of the play, so that the ratio is 1 where nothing has changed.
-    log_p = torch.log_softmax(mask_illegal(logits / config.temperature, legal), -1)
-    log_ratio = log_p.gather(1, batch.call[rows][:, None])[:, 0] - batch.log_p[rows]
-    ratio = log_ratio.exp()
-    if config.normalise_advantages:
-        advantage = (advantage - advantage.mean()) / (advantage.std(correction=0) + 1e-8)
-    clipped = ratio.clamp(1 - config.clip, 1 + config.clip)
-    policy_loss = -torch.minimum(ratio * advantage, clipped * advantage).mean()
-    entropy = -(log_p.exp() * log_p.clamp_min(-50)).sum(-1).mean()
+    rows = lesson.rows
+    pass_ = compiled(policy_pass) if learner.compiled else policy_pass
+    log_p, head, policy_loss, entropy, kl, clipped = pass_(
+        learner.policy, batch.bits[rows], batch.inputs, batch.legal[rows], batch.call[rows],
+        batch.log_p[rows], lesson.advantages, config.temperature, config.clip,
+        config.normalise_advantages, learner.bf16,
+    )  # fmt: skip
     parts = {
         "policy_loss": policy_loss.detach(),
         "entropy": entropy.detach(),
-        # Schulman's estimator of the divergence from the policy that played: never negative.
-        "kl": (ratio - 1 - log_ratio).detach().mean(),
-        "clipped": ((ratio - 1).abs() > config.clip).float().mean(),
+        "kl": kl.detach(),
+        "clipped": clipped.detach(),
     }
     loss = policy_loss - entropy_weight * entropy
     if learner.critic is None:
@@ -223,6 +220,7 @@ def _policy_terms(
         parts["value_loss"] = value_loss.detach()
         loss = loss + config.value_weight * value_loss
     if learner.anchor is not None:
+        x, legal = unpack_bits(batch.bits[rows], batch.inputs), batch.legal[rows]
         with torch.no_grad(), autocast(x.device, learner.bf16):
             anchored = learner.anchor.logits(x)
         old = torch.log_softmax(mask_illegal(anchored / config.temperature, legal), -1)
@@ -285,10 +283,11 @@ def _values(learner: Learner, batch: Batch, rows: Tensor) -> Tensor:
 
 def _critic_values(learner: Learner, batch: Batch, rows: Tensor) -> Tensor:
     assert learner.critic is not None
-    x = unpack_bits(batch.bits[rows], batch.inputs)
-    inputs = batch.view.inputs(x, batch.table[rows], batch.seat[rows], batch.now[rows])
-    with autocast(x.device, learner.bf16):
-        return learner.critic(inputs).float()
+    pass_ = compiled(critic_pass) if learner.compiled else critic_pass
+    return pass_(
+        learner.critic, batch.bits[rows], batch.inputs, batch.view, batch.table[rows],
+        batch.seat[rows], batch.now[rows], learner.bf16,
+    )  # fmt: skip
 
 
 def _value_loss(value: Tensor, target: Tensor, old: Tensor, clip: float) -> Tensor:

@@ -129,6 +129,7 @@ def train_by_self_play(
         critic_optimiser=adam(critic, ppo.critic_rate) if critic is not None else None,
         anchor=start if ppo.kl_start else None,
         bf16=setting.bf16,
+        compiled=recipe.compile,
     )
     modules: dict[str, torch.nn.Module] = {"policy": network, "averaged": averaged}
     optimisers = {"policy": learner.policy_optimiser}
@@ -145,10 +146,6 @@ def train_by_self_play(
         pool.results = {int(k): v for k, v in counters.pop("pool_results").items()}
         setting.say(f"going on after update {counters['updates']}")
     setting.forget_after("self_play", counters["updates"])
-    if recipe.compile:
-        network.features = torch.compile(network.features, dynamic=True)
-        if critic is not None:
-            critic.compile(dynamic=True)
     strategy = make_strategy(recipe.search)
     actor = Actor(network, setting.codec, ppo.temperature, setting.bf16)
     total = recipe.budget.updates or None
