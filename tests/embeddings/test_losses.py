@@ -523,6 +523,20 @@ def test_a_task_head_starts_as_the_cut_and_learns_apart(model: Any) -> None:
     assert loss.task_head.weight.grad is not None
 
 
+@pytest.mark.parametrize("shared", [0.0, 0.5])
+def test_labels_may_speak_through_the_task_head_alone(model: Any, shared: float) -> None:
+    training = TrainingConfig(shared_loss=shared)
+    loss = make_loss(
+        "info_nce", model, task("single"), training, dimension=8, task_head=True
+    ).double()
+    value = loss([model.preprocess(MIXED)], torch.tensor(LABELS["single"])).item()
+    assert value == pytest.approx(shared * loss.parts["loss"] + loss.parts["head"], abs=1e-6)
+    # Without a head of its own there is nothing else to speak through.
+    plain = make_loss("info_nce", model, task("single"), training, dimension=8)
+    value = plain([model.preprocess(MIXED)], torch.tensor(LABELS["single"])).item()
+    assert value == pytest.approx(plain.parts["loss"], abs=1e-6)
+
+
 def test_token_counts(model: Any) -> None:
     loss = make_loss("info_nce", model, task("single"), TrainingConfig())
     loss([model.preprocess(MIXED)], torch.tensor(LABELS["single"]))

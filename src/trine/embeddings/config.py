@@ -249,6 +249,8 @@ class TrainingConfig(Config):
       weight_decay: of AdamW.
       clip: the norm that the gradient of a step is cut to; 0: it is not.
       average: weight of the trained encoder in the final average with the base (1: no averaging).
+      shared_loss: weight of a task's loss on the shared vector where each task has a head of its
+        own (`model.task_heads`); 0: labels speak through these heads only.
       cache_rows: gradient caching in pieces of so many texts; 0: off.
       max_tokens: texts are cut here while training; None: the model's limit.
       save_every: steps between checkpoints.
@@ -273,6 +275,7 @@ class TrainingConfig(Config):
     weight_decay: float = Field(default=0.01, ge=0)
     clip: float = Field(default=1.0, ge=0)
     average: float = Field(default=1.0, gt=0, le=1)
+    shared_loss: float = Field(default=1.0, ge=0)
     cache_rows: int = Field(default=0, ge=0)
     max_tokens: int | None = Field(default=64, ge=8)
     save_every: int = Field(default=50, ge=1)

@@ -7,7 +7,7 @@ import logging
 import math
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -43,6 +43,7 @@ _LOG = logging.getLogger(__name__)
 
 # Names of data sets become names of modules, and a task may be called `train`.
 _KEY = "task_"
+_HEAD = ".task_head.weight"
 
 
 @dataclass(frozen=True)
@@ -57,6 +58,8 @@ class FitResult:
       tokens: of this attempt, without padding.
       losses: by task the mean of the last tenth of its batches.
       updates: by task how many batches it had.
+      heads: by task the `[k, d]` weight of its own head on the model's vectors, with
+        `model.task_heads`.
     """
 
     model: SentenceTransformer
@@ -66,6 +69,7 @@ class FitResult:
     tokens: int
     losses: dict[str, float]
     updates: dict[str, int]
+    heads: dict[str, np.ndarray] = field(default_factory=dict[str, np.ndarray])
 
 
 def expected_updates(recipe: Recipe, sizes: Sequence[int]) -> list[float]:
@@ -158,6 +162,11 @@ def fit(
         tokens=record.tokens,
         losses={name: _tail_mean(values) for name, values in record.losses.items()},
         updates={name: len(values) for name, values in record.losses.items()},
+        heads={
+            name.removeprefix(_KEY).removesuffix(_HEAD): weight.detach().cpu().numpy()
+            for name, weight in trainer.trained_weights().items()
+            if name.endswith(_HEAD)
+        },
     )
 
 

@@ -125,4 +125,5 @@ def make_loss(
         temperature=training.distillation_temperature or training.temperature,
         cache_rows=training.cache_rows,
         head_width=(dimension or full) if task_head else 0,
+        shared=training.shared_loss,
     )

@@ -60,6 +60,7 @@ class TaskLoss(CachedLossMixin, nn.Module):
       temperature: of the distillation.
       cache_rows: gradient caching in pieces of so many texts; 0: off.
       head_width: rows of a linear head for this task alone; 0: none.
+      shared: weight of the criterion on the shared vectors where the task has a head.
     """
 
     def __init__(
@@ -74,6 +75,7 @@ class TaskLoss(CachedLossMixin, nn.Module):
         temperature: float = 0.05,
         cache_rows: int = 0,
         head_width: int = 0,
+        shared: float = 1.0,
     ) -> None:
         super().__init__()
         self.model = model
@@ -85,6 +87,7 @@ class TaskLoss(CachedLossMixin, nn.Module):
         self.temperature = temperature
         self.mini_batch_size = cache_rows
         self.uses_gradient_cache = cache_rows > 0
+        self.shared = shared if head_width else 1.0
         self.task_head: nn.Linear | None = _first_rows(model, head_width) if head_width else None
         self.parts: dict[str, float] = {}
         """Unweighted terms of the last batch: `loss`, and `distillation` and `head` if on."""
@@ -135,6 +138,7 @@ class TaskLoss(CachedLossMixin, nn.Module):
         total = torch.stack(losses).mean()
         head = cast("nn.Linear | None", self.task_head)
         self.parts = {"loss": float(total.detach())}
+        total = self.shared * total
         if base is not None:
             divergence = torch.stack(divergences).mean()
             self.parts["distillation"] = float(divergence.detach())
