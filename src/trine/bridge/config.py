@@ -293,7 +293,7 @@ class Recipe(Config):
       checkpoint_every: updates between two checkpoints.
       device: `auto`: a GPU if there is one.
       precision: `bf16` runs the matrix products in bfloat16.
-      compile: whether torch compiles the networks (worth it on a GPU).
+      compile: whether torch compiles the passes of an update (worth it on a GPU).
       threads: of torch on the CPU; 0: as the environment says.
     """
 
