@@ -6,6 +6,7 @@ import asyncio
 import sys
 from pathlib import Path
 
+import polars as pl
 import pytest
 from benchmarks import embeddings, embeddings_server
 from benchmarks.embeddings import (
@@ -17,14 +18,16 @@ from benchmarks.embeddings import (
     training_row,
     training_table,
 )
+from benchmarks.embeddings_lengths_table import chosen_variant, variants_table
 from benchmarks.embeddings_memory import Case, memory_row, memory_table
 from benchmarks.embeddings_server import MODES, load, server_table, started, texts_in_a_pass
 
+from tests.embeddings import study_frames
 from tests.embeddings.test_serving import server
 from tests.embeddings.tiny import tiny_encoder, tiny_tokenizer
 from trine.core.extras import available
 from trine.core.tables import to_markdown
-from trine.embeddings.config import ModelConfig
+from trine.embeddings.config import ModelConfig, Recipe, TaskConfig
 from trine.embeddings.inference import open_encoder
 
 SMALL = Sizes(short=6, long=1, mixed=6, turns=1, steps=1, pairs=4, seconds=0.1)
@@ -124,3 +127,35 @@ def test_a_served_case_has_a_line_for_each_mode():
 def test_any_other_option_is_refused(capsys: pytest.CaptureFixture[str]):
     assert main(["--fast"]) == 2
     assert "accepted: nothing, or --quick" in capsys.readouterr().err
+
+
+def _lengths() -> pl.DataFrame:
+    """One task at two lengths: alone it is better short, together long, on either split."""
+    scores = {("single", 10): 60.0, ("multi", 10): 58.0, ("single", 40): 50.0, ("multi", 40): 70.0}
+    parts = [
+        study_frames.frame(
+            [study_frames.row(arm, "a", score + seed, trained="a" * (arm == "single"), seed=seed)]
+        ).with_columns(pl.lit(steps).alias("steps"), head=pl.lit("computed"), split=pl.lit(split))
+        for (arm, steps), score in scores.items()
+        for seed in range(3)
+        for split in ("validation", "test")
+    ]
+    return pl.concat(parts)
+
+
+def test_the_length_is_chosen_for_the_single_task_models_and_all_are_told():
+    recipe = Recipe(tasks=(TaskConfig(name="a", source="x.csv"),))
+    assert chosen_variant(_lengths(), recipe) == (50, 10, "computed")
+    test = variants_table(_lengths(), recipe).filter(pl.col("split") == "test")
+    assert test.select("steps", "task", "chosen", "difference").rows() == [
+        (10, "a", True, -2.0),
+        (10, "mean", True, -2.0),
+        (40, "a", False, 20.0),
+        (40, "mean", False, 20.0),
+    ]
+
+
+def test_a_length_that_lacks_tasks_is_not_chosen():
+    recipe = Recipe(tasks=(TaskConfig(name="a", source="x.csv"),))
+    rows = _lengths().filter((pl.col("steps") == 40) | (pl.col("seed") > 0))
+    assert chosen_variant(rows, recipe) == (50, 40, "computed")
