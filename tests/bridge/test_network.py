@@ -39,6 +39,18 @@ def test_a_file_gives_the_same_network_back(tmp_path, residual):
     assert '"why": "test"' in read_metadata(path)["about"]
 
 
+def test_half_the_numbers_play_alike(tmp_path):
+    network = _network()
+    whole = save_network(tmp_path / "whole.safetensors", network)
+    half = save_network(tmp_path / "half.safetensors", network, half=True)
+    assert half.stat().st_size < 0.6 * whole.stat().st_size
+    x, legal = _inputs()
+    assert torch.allclose(load_network(half).logits(x), network.logits(x), atol=1e-2)
+    assert load_network(half).logits(x).dtype == torch.float32
+    fast = FastPolicy.load(half).logits(x.numpy(), legal.numpy())
+    assert fast.dtype == np.float32
+
+
 @pytest.mark.parametrize("residual", [False, True], ids=["plain", "residual"])
 def test_numpy_and_torch_agree(tmp_path, residual):
     network = _network(residual)

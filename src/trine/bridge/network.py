@@ -132,16 +132,25 @@ def copy_of(network: PolicyNetwork) -> PolicyNetwork:
     return twin.requires_grad_(False).eval()
 
 
-def save_network(path: Path, network: PolicyNetwork, about: dict[str, Any] | None = None) -> Path:
+def save_network(
+    path: Path,
+    network: PolicyNetwork,
+    about: dict[str, Any] | None = None,
+    *,
+    half: bool = False,
+) -> Path:
     """Writes one safetensors file, atomically.
 
     Args:
       path: the file.
       network: on any device.
       about: what is worth knowing about these weights (JSON types), e.g. recipe and training.
+      half: whether the numbers are kept in float16: half the size, to give away.
     """
+    kind = torch.float16 if half else torch.float32
     arrays = {
-        name: tensor.detach().float().cpu().numpy() for name, tensor in network.state_dict().items()
+        name: tensor.detach().to(kind).cpu().numpy()
+        for name, tensor in network.state_dict().items()
     }
     metadata = {
         "format": FORMAT,
