@@ -12,13 +12,14 @@ the peak is measured in the same run by an 8192 × 8192 × 8192 product in bfloa
 """
 
 import argparse
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import torch
-from benchmarks.run import RECORDS, circumstances
+from benchmarks.run import circumstances
 from torch.utils.flop_counter import FlopCounterMode
 
 from trine.bridge.config import NetworkConfig, PpoConfig, RewardConfig, SearchConfig
@@ -67,7 +68,7 @@ class Training:
 
     def __init__(
         self, deals: DealSource, device: torch.device, config: PpoConfig, start: Path | None,
-        compiled: bool,
+        widths: tuple[int, int], compiled: bool,
     ) -> None:  # fmt: skip
         self.deals, self.device, self.config = deals, device, config
         self.codec = make_observation("lockhart480")
@@ -75,9 +76,11 @@ class Training:
         if start:
             self.policy = load_network(start, device)
         else:
-            self.policy = PolicyNetwork(NetworkConfig(layers=3, width=512), self.codec.size)
+            self.policy = PolicyNetwork(NetworkConfig(layers=3, width=widths[0]), self.codec.size)
             self.policy.reset(chance).to(device)
-        critic = PrivilegedCritic(self.codec.size + EXTRA_INPUTS, 3, 384).reset(chance).to(device)
+        critic = (
+            PrivilegedCritic(self.codec.size + EXTRA_INPUTS, 3, widths[1]).reset(chance).to(device)
+        )
         self.learner = Learner(
             self.policy, critic, adam(self.policy, 0.0), adam(critic, 0.0), bf16=True,
             compiled=compiled,
@@ -140,7 +143,7 @@ def measure(training: Training, seconds: float) -> dict[str, float]:
 
 
 def main() -> None:
-    """Measures every setting and prints a row each; the record goes to `benchmarks/records`."""
+    """Measures every setting and prints a row each."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("deals", nargs="+", help="files of solved deals, or sample:random-10k")
     parser.add_argument("--boards", nargs="+", type=int, default=[16_384, 65_536])
@@ -150,7 +153,9 @@ def main() -> None:
     parser.add_argument("--compile", action="store_true", help="measure compiled networks too")
     parser.add_argument("--device", default="auto", choices=["auto", "cuda", "cpu"])
     parser.add_argument("--peak-size", type=int, default=8192, help="rows of the measured product")
-    parser.add_argument("--out", type=Path, default=RECORDS / "bridge-gpu.json")
+    parser.add_argument("--width", type=int, default=896, help="of the policy, without --start")
+    parser.add_argument("--critic-width", type=int, default=512)
+    parser.add_argument("--out", type=Path, help="file of the record")
     options = parser.parse_args()
     device = device_of(options.device)
     sources = [name if name.startswith("sample:") else Path(name) for name in options.deals]
@@ -158,15 +163,17 @@ def main() -> None:
     peak = matrix_peak(device, options.peak_size)
     card = torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu"
     print(f"{card}: {peak / 1e12:.0f} TFLOP/s measured in a product of {options.peak_size}³")
+    widths = (options.width, options.critic_width)
     few = PpoConfig(boards=min(options.boards), minibatch=min(options.minibatch), **LEARNING)
-    each = operations_per_decision(Training(deals, device, few, options.start, False))
+    each = operations_per_decision(Training(deals, device, few, options.start, widths, False))
     rows = []
     for compiled in [False, True] if options.compile else [False]:
         for boards in options.boards:
             for minibatch in options.minibatch:
                 config = PpoConfig(boards=boards, minibatch=minibatch, **LEARNING)
                 found = measure(
-                    Training(deals, device, config, options.start, compiled), options.seconds
+                    Training(deals, device, config, options.start, widths, compiled),
+                    options.seconds,
                 )
                 operations = each * found["decisions_per_second"]
                 share = operations / peak
@@ -183,11 +190,13 @@ def main() -> None:
                     flush=True,
                 )
     about = circumstances() | {
-        "command": "python -m benchmarks.bridge_gpu", "torch": torch.__version__, "card": card,
+        "command": " ".join(["python -m benchmarks.bridge_gpu", *sys.argv[1:]]),
+        "torch": torch.__version__, "card": card,
         "start": options.start.name if options.start else None, "deals": len(deals),
         "matrix_peak": peak,
     }  # fmt: skip
-    write_json(options.out, {**about, "rows": rows})
+    if options.out:
+        write_json(options.out, {**about, "rows": rows})
 
 
 if __name__ == "__main__":

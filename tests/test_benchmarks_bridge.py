@@ -104,7 +104,7 @@ def test_the_share_of_a_gradient_that_is_signal():
 
 def test_the_speed_of_a_training_counts_its_matrix_products(tmp_path: Path, monkeypatch):
     words = "bridge_gpu sample:random-10k --boards 4 --minibatch 64 --seconds 0.01 --device cpu"
-    out = ["--peak-size", "64", "--out", str(tmp_path / "record.json")]
+    out = ["--width", "512", "--peak-size", "64", "--out", str(tmp_path / "record.json")]
     monkeypatch.setattr("sys.argv", [*words.split(), *out])
     bridge_gpu.main()
     record = read_json(tmp_path / "record.json")

@@ -6,10 +6,10 @@ from trine.bridge.config import RewardConfig, load_recipe, resolve_deals, resolv
 from trine.core.errors import ConfigError, DataError, UsageError
 
 ROOT = Path(__file__).parents[2]
-RECIPES = sorted((ROOT / "configs" / "bridge").glob("*.toml"))
+RECIPES = sorted((ROOT / "configs" / "bridge").rglob("*.toml"))
 
 
-@pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.parent.name + "/" + path.stem)
 def test_shipped_recipes_are_valid(path):
     recipe = load_recipe(path)
     assert recipe.title == path.stem

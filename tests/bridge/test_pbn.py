@@ -162,7 +162,7 @@ Pass Pass Pass Pass
         (f'\n[Deal "{DEAL[:-1]}"]', "game 1 (line 2): "),
         (f'[Deal "N:{HANDS[0]} {HANDS[0]} {HANDS[2]} {HANDS[3]}"]', "game 1 (line 1): "),
         (f'[Deal "N:{HANDS[0]} - - {HANDS[3]}"]', "the hands of E and S are missing"),
-        ('[Deal "N:- - - -"]', "the hands of N and E and S and W are missing"),
+        ('[Deal "N:- - - -"]', "the hands of N, E, S and W are missing"),
         ('[Deal "AKQ"]', "Deal 'AKQ'; accepted: a seat, a colon and four hands"),
         (f'[Deal "X{DEAL}"]', "Deal 'X"),
         (f'[Vulnerable "maybe"][Deal "{DEAL}"]', "maybe"),

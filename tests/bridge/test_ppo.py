@@ -9,7 +9,7 @@ from trine.bridge.critic_view import EXTRA_INPUTS
 from trine.bridge.network import PolicyNetwork, PrivilegedCritic, copy_of, mask_illegal
 from trine.bridge.packed_bits import unpack_bits
 from trine.bridge.ppo import Learner, ppo_update
-from trine.bridge.ppo_passes import policy_pass
+from trine.bridge.ppo_passes import critic_pass, policy_pass
 from trine.bridge.search import make_strategy
 from trine.bridge.self_play import play_batch
 
@@ -220,3 +220,25 @@ def test_a_traced_pass_is_the_pass(rows):
     traced = torch.compile(policy_pass, dynamic=True, backend="aot_eager")
     for found, expected in zip(traced(*arguments), policy_pass(*arguments), strict=True):
         assert torch.allclose(found, expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("rows", [5, 9])
+def test_a_traced_pass_of_the_critic_is_the_pass(rows):
+    generator = torch.Generator().manual_seed(rows)
+    critic = PrivilegedCritic(CODEC.size + EXTRA_INPUTS, 1, 16).reset(generator)
+    batch = play_batch(
+        made_up_deals(4),
+        actor(),
+        None,
+        0.0,
+        RewardConfig(),
+        make_strategy(SearchConfig()),
+        generator,
+    )
+    chosen = torch.arange(rows)
+    arguments = (
+        critic, batch.bits[chosen], batch.inputs, batch.view, batch.table[chosen],
+        batch.seat[chosen], batch.now[chosen], False,
+    )  # fmt: skip
+    traced = torch.compile(critic_pass, dynamic=True, backend="aot_eager")
+    assert torch.allclose(traced(*arguments), critic_pass(*arguments), atol=1e-6)

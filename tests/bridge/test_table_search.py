@@ -65,6 +65,9 @@ def test_the_own_call_stands_where_nothing_is_clearly_better():
     errors = ahead.mean() / (ahead.std(ddof=1) / 40**0.5)
     assert table_search._choice(noise, [PASS, 0], PASS, 1.01 * errors) == PASS
     assert table_search._choice(noise, [PASS, 0], PASS, 0.99 * errors) == 0
+    # What is valued for its interest alone is not chosen.
+    likely = np.array([True, False])
+    assert table_search._choice(noise, [PASS, 0], PASS, 0.99 * errors, likely) == PASS
 
 
 @pytest.fixture

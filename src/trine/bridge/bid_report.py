@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -23,6 +23,9 @@ __all__ = ["BidReport", "Position", "report_bid"]
 
 _SHOWN = 0.01
 """Least probability of a call that is named."""
+
+_VALUED = 3
+"""Calls that are named and valued, however improbable: what if I had called something else?"""
 
 _EXAMPLES = 3
 """Sampled deals in the JSON."""
@@ -115,10 +118,11 @@ class BidReport:
     def _table(self) -> list[str]:
         lines: list[str] = []
         for call, p in self.probabilities:
-            line = f"  {format_call(call):<4} {100 * p:5.1f} %"
+            share = f"{100 * p:5.1f} %" if p >= 0.0005 else "< 0.1 %"
+            line = f"  {format_call(call):<4} {share}"
             found = self._candidate(call)
             if found is not None and not math.isnan(found.imps):
-                line += f"  {found.imps:+6.2f} ± {found.error:.2f} IMPs"
+                line += f"  {round(found.imps, 2) + 0.0:+6.2f} ± {found.error:.2f} IMPs"
             if found is not None:
                 ends = (f"{name} {100 * share:.0f} %" for name, share in found.contracts)
                 line += f"  ends in {', '.join(ends)}"
@@ -192,8 +196,9 @@ def report_bid(
     found = None
     if settings.samples:
         found = search_call(
-            bot, position.hand, auction.calls, auction.dealer, vulnerability, settings
-        )
+            bot, position.hand, auction.calls, auction.dealer, vulnerability,
+            replace(settings, valued=max(settings.valued, _VALUED)),
+        )  # fmt: skip
         call = found.call if search else call
     meanings: Sequence[Meaning] = ()
     if settings.samples:
@@ -202,9 +207,9 @@ def report_bid(
             settings.seed, _READ, started + settings.seconds,
         )  # fmt: skip
     p = call_probabilities(bot, seen)[0]
-    likely = [int(each) for each in np.argsort(-p, kind="stable") if p[each] >= _SHOWN]
-    if call not in likely:
-        likely.append(call)
+    valued = [] if found is None else [candidate.call for candidate in found.candidates]
+    order = [int(each) for each in np.argsort(-p, kind="stable")]
+    likely = [each for each in order if p[each] >= _SHOWN or each in (call, *valued)]
     # A bot that can say what its calls show has a third optional method, as `rules` has.
     explain: Callable[[Observations], list[str]] | None = getattr(bot, "explain", None)
     explanation = explain(seen)[0] if explain is not None and call == own else ""

@@ -78,7 +78,9 @@ class Records:
             return self.boards
         reason = self.problems[0] if self.problems else "it holds no deal"
         more = f" (and {len(self.problems) - 1} more)" if len(self.problems) > 1 else ""
-        raise DataError(f"{where}: {reason}{more}", accepted="PBN, LIN or a viewer URL")
+        # A board that is wrong says itself what is accepted.
+        accepted = "" if self.problems else "PBN, LIN or a viewer URL"
+        raise DataError(f"{where}: {reason}{more}", accepted=accepted)
 
 
 def checked_auction(dealer: int, calls: Sequence[int]) -> tuple[int, ...]:
@@ -150,4 +152,5 @@ def _left_over(hands: Mapping[int, str]) -> str:
 
 
 def _listed(seats: Iterable[int]) -> str:
-    return " and ".join(SEATS[seat] for seat in seats)
+    names = [SEATS[seat] for seat in seats]
+    return " and ".join(filter(None, [", ".join(names[:-1]), names[-1]]))

@@ -376,5 +376,8 @@ def resolve_path(text: str, base: Path) -> Path:
         )
     path = base / Path(expanded).expanduser()
     if not path.is_file():
-        raise DataError(f"no file {path}", hint=f"correct {text!r} in the recipe")
+        hint = f"correct {text!r} in the recipe"
+        if path.suffix == ".deals":
+            hint += ", or make them: trine bridge deals generate"
+        raise DataError(f"no file {os.path.normpath(path)}", hint=hint)
     return path

@@ -37,8 +37,7 @@ class Learner:
       critic_optimiser: of the critic, if there is one.
       anchor: the policy at the start of self-play, if the recipe keeps near it.
       bf16: whether matrix products run in bfloat16.
-      compiled: whether torch compiles the passes: a step is some two hundred small operations, and
-        on a GPU their launches take longer than their work.
+      compiled: whether torch compiles the passes, see `trine.bridge.ppo_passes`.
     """
 
     policy: PolicyNetwork

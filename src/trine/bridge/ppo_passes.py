@@ -21,6 +21,12 @@ from trine.bridge.players import autocast
 __all__ = ["compiled", "critic_pass", "policy_pass"]
 
 
+@cache
+def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
+    """One compiled copy of a function for all sizes of a minibatch."""
+    return torch.compile(function, dynamic=True)
+
+
 def policy_pass(
     policy: PolicyNetwork,
     bits: Tensor,
@@ -34,9 +40,24 @@ def policy_pass(
     normalise: bool,
     bf16: bool,
 ) -> tuple[Tensor, ...]:
-    """Log probabilities `[n, 38]`, value head `[n]`, surrogate loss, entropy, divergence, clipped.
+    """The policy on a minibatch.
 
-    Tensors in, tensors out, so that it can be compiled as a whole.
+    Args:
+      policy: the network.
+      bits: `[n, ⌈F/8⌉]` packed observations.
+      inputs: `F`.
+      legal: `[n, 38]`.
+      call: `[n]` made.
+      old: `[n]` log probability with which it was made.
+      advantage: `[n]`.
+      temperature: of the play.
+      clip: of the ratio.
+      normalise: whether the advantages are brought to mean 0 and deviation 1.
+      bf16: whether matrix products run in bfloat16.
+
+    Returns:
+      log probabilities `[n, 38]`, value head `[n]`; surrogate loss, entropy, divergence from the
+      policy that played and share of clipped ratios, each a mean over the decisions.
     """
     x = unpack_bits(bits, inputs)
     with autocast(x.device, bf16):
@@ -56,12 +77,6 @@ def policy_pass(
     return log_p, head, loss, entropy, kl, clipped
 
 
-@cache
-def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
-    """One compiled copy of a function for all sizes of a minibatch."""
-    return torch.compile(function, dynamic=True)
-
-
 def critic_pass(
     critic: PrivilegedCritic,
     bits: Tensor,
@@ -72,7 +87,18 @@ def critic_pass(
     now: Tensor,
     bf16: bool,
 ) -> Tensor:
-    """Values `[n]` of decisions, see `Batch`; as a whole, for the same reason."""
+    """Values `[n]` of decisions, for the side that calls.
+
+    Args:
+      critic: the network.
+      bits: `[n, ⌈F/8⌉]` packed observations.
+      inputs: `F`.
+      view: of the batch's tables.
+      table: `[n]` of the decisions.
+      seat: `[n]` that call.
+      now: `[n]` reward of North-South if all pass from here on.
+      bf16: whether matrix products run in bfloat16.
+    """
     x = view.inputs(unpack_bits(bits, inputs), table, seat, now)
     with autocast(x.device, bf16):
         return critic(x).float()

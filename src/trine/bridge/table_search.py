@@ -45,6 +45,8 @@ class SearchSettings:
       samples: `K`, deals.
       particles: deals kept while the auction is read.
       least_probability: of a candidate.
+      valued: of the most probable calls, how many are valued however improbable they are; they are
+        not chosen for it.
       most_candidates: `C` at most, the most probable.
       seconds: bound of the time; what is done by then counts.
       margin: standard errors by which another call must be ahead of the bot's own.
@@ -55,6 +57,7 @@ class SearchSettings:
     samples: int = 64
     particles: int = 128
     least_probability: float = 0.05
+    valued: int = 1
     most_candidates: int = 5
     seconds: float = math.inf
     margin: float = 1.0
@@ -157,7 +160,8 @@ def search_call(
     won = imps_of(difference)
     share = probability / probability.sum()
     against = np.einsum("cjk,j->ck", won, share)  # IMPs against the second table
-    chosen = _choice(against, candidates, own, settings.margin)
+    likely = probability >= settings.least_probability
+    chosen = _choice(against, candidates, own, settings.margin, likely)
     several = len(candidates) > 1
     found = tuple(
         Candidate(
@@ -180,17 +184,28 @@ def _candidates(
     p = call_probabilities(bot, seen)[0]
     own = int(bot.calls(seen)[0])
     order = [int(call) for call in np.argsort(-p, kind="stable")]
-    kept = [c for c in order if p[c] >= settings.least_probability][: settings.most_candidates]
+    kept = [
+        call
+        for place, call in enumerate(order)
+        if p[call] >= settings.least_probability or (place < settings.valued and p[call] > 0)
+    ][: settings.most_candidates]
     if own not in kept:
         kept = [own, *kept[: settings.most_candidates - 1]]
     return own, kept, np.maximum(p[kept], 1e-12)
 
 
 def _choice(
-    against: NDArray[np.float64], candidates: Sequence[int], own: int, margin: float
+    against: NDArray[np.float64],
+    candidates: Sequence[int],
+    own: int,
+    margin: float,
+    likely: NDArray[np.bool_] | None = None,
 ) -> int:
     reference = candidates.index(own)
-    best = int(against.mean(1).argmax())
+    means = against.mean(1)
+    if likely is not None:
+        means = np.where(likely | (np.arange(len(candidates)) == reference), means, -np.inf)
+    best = int(means.argmax())
     ahead = against[best] - against[reference]
     return candidates[best] if ahead.mean() > margin * _error(ahead) else own
 

@@ -208,6 +208,7 @@ def train_by_self_play(
                 "update": update,
                 "decisions": counters["decisions"],
                 "cpu_seconds": round(counters["cpu_seconds"], 3),
+                "seconds": round(counters["seconds"], 3),
                 "rollout_share": (asked - made) / asked,
                 "decisions_per_second": made / seconds,
                 "play_share": (played - began) / seconds,
