@@ -16,7 +16,7 @@ from torch.utils.data import ConcatDataset
 
 from trine.core.errors import DataError, UsageError
 from trine.core.seeding import Seeds
-from trine.embeddings.batches import StepSampler, TaskBatchSampler, task_rates
+from trine.embeddings.batches import StepSampler, TaskBatchSampler, drawn_tasks, task_rates
 from trine.embeddings.config import Kind, TaskConfig
 from trine.embeddings.negatives import confusable_labels, label_centroids, nearest_labels
 from trine.embeddings.tasks import Task
@@ -245,6 +245,27 @@ def test_tasks_are_drawn_by_size_to_the_alpha(alpha: float) -> None:
     weights = np.array([12.0, 48.0, 108.0]) ** alpha
     for i, rate in enumerate(weights / weights.sum()):
         assert found[i] / 3000 == pytest.approx(rate, abs=4 * np.sqrt(rate * (1 - rate) / 3000))
+
+
+@given(n=st.integers(2, 7), k=st.integers(1, 7), rounds=st.integers(1, 5), seed=st.integers(0, 9))
+def test_alpha_0_is_shuffled_rounds(n: int, k: int, rounds: int, seed: int) -> None:
+    k = min(k, n)
+    rates = task_rates(list(range(10, 10 + n)), 0.0)
+    drawn = list(drawn_tasks(rates, k, rounds * n, Seeds(seed)))
+    assert all(len(set(step)) == k for step in drawn)
+    # After k * rounds rounds every task had the same number of batches; before, one more or less.
+    counts = Counter[int]()
+    for i, step in enumerate(drawn):
+        counts.update(step)
+        if (i + 1) * k % n == 0:
+            assert [counts[task] for task in range(n)] == [(i + 1) * k // n] * n
+        assert max(counts.values()) - min(counts[task] for task in range(n)) <= 2
+
+
+def test_rounds_are_shuffled() -> None:
+    found = [step[0] for step in drawn_tasks(task_rates([5, 6, 7], 0.0), 1, 300, Seeds(0))]
+    rounds = {tuple(found[i : i + 3]) for i in range(0, 300, 3)}
+    assert len(rounds) == 6  # every order of three tasks
 
 
 def test_no_task_twice_in_a_step() -> None:

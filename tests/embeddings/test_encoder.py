@@ -28,7 +28,6 @@ from trine.embeddings.encoder import (
     head_of,
     load_base,
     load_model,
-    mixture,
 )
 from trine.embeddings.inference import first_module
 from trine.embeddings.tasks import Task
@@ -125,17 +124,6 @@ def test_no_head_if_the_recipe_wants_none(tmp_path: Path) -> None:
     same = add_head(plain, head_tasks(), HeadConfig(start="none"), Seeds(0))
     np.testing.assert_allclose(same.encode(TEXTS), vectors, atol=1e-6)
     assert cut(same, 4).get_embedding_dimension() == 4
-
-
-def test_the_mixture_has_equal_shares_of_training_rows_only() -> None:
-    tasks = head_tasks()
-    texts, labels = mixture(tasks, 40, Seeds(0).generator("m"))
-    assert len(texts) == len(labels) == 40
-    assert labels[0] in {f"topics:{word}" for word in WORDS[:3]}
-    assert labels[20:] == [None] * 20
-    allowed = {text for task in tasks for text in task.train["text"]}
-    assert set(texts) <= allowed
-    assert mixture(tasks, 40, Seeds(0).generator("m"))[0] == texts
 
 
 def test_frozen_parts_have_no_gradient_and_no_dropout(model: SentenceTransformer) -> None:

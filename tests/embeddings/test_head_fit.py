@@ -8,7 +8,7 @@ import torch
 
 from trine.embeddings.config import HeadConfig
 from trine.embeddings.head import start_head
-from trine.embeddings.head_fit import _contrast, _draw, _groups
+from trine.embeddings.head_fit import _contrast, _draw, _drawing, _groups
 
 WIDTH = 16
 
@@ -149,3 +149,38 @@ def test_labels_of_one_text_and_tasks_of_one_label_are_left_out() -> None:
         {(0, 0), (1, 1)},
         {(0, 1), (1, 0)},
     )
+
+
+def test_whole_groups_go_into_a_batch() -> None:
+    groups = np.repeat(np.arange(1000), 2)[np.random.default_rng(3).permutation(2000)]
+    draw = _drawing(2000, groups, np.random.default_rng(1))
+    rows = draw()
+    assert len(rows) == len(set(rows.tolist())) == 512
+    assert np.unique(groups[rows], return_counts=True)[1].tolist() == [2] * 256
+    alone = _drawing(2000, None, np.random.default_rng(1))()
+    assert alone.tolist() == np.random.default_rng(1).choice(2000, 512, replace=False).tolist()
+
+
+def test_groups_of_near_texts_keep_near_from_nearer() -> None:
+    """What sets near texts apart lies in directions that have little of the variance."""
+    draw = np.random.default_rng(0)
+    centres = np.zeros((300, WIDTH))
+    centres[:, :8] = draw.standard_normal((300, 8))
+    shifts = np.zeros((300, 3, WIDTH))
+    shifts[..., 8:11] = 0.5 * draw.standard_normal((300, 3, 3))
+    values = _unit((centres[:, None] + shifts).reshape(900, WIDTH)).astype(np.float32)
+    groups = np.repeat(np.arange(300), 3)
+    config = HeadConfig(
+        start="fitted", centre=False, fit_rate=1e-2, fit_steps=300, fit_squares=0, fit_neighbours=1
+    )
+
+    def order_kept(own: np.ndarray | None) -> float:
+        head = start_head(values, [None] * 900, config, np.random.default_rng(1), (6,), groups=own)
+        small = _unit((values @ head[0].T + head[1])[:, :6])
+        inside = [(3 * g + i, 3 * g + j) for g in range(300) for i, j in ((0, 1), (0, 2), (1, 2))]
+        left, right = np.array(inside).T
+        true = (values[left] * values[right]).sum(1)
+        found = (small[left] * small[right]).sum(1)
+        return float(np.corrcoef(true, found)[0, 1])
+
+    assert 1 - order_kept(groups) < 0.7 * (1 - order_kept(None))

@@ -8,8 +8,10 @@ pairs goes through the rows in shuffled order and takes no text twice, because t
 groups would be its own negative.
 
 A step holds one batch from each of k tasks. Task i is drawn, without replacement within a step,
-with probability proportional to (its rows) ** alpha. The paper's GPUs "sample from different data
-sets at the same time"; sizes and rates are not known, these are our own.
+with probability proportional to (its rows) ** alpha; with alpha 0 the tasks come in shuffled rounds
+instead, so that each has had as many batches as any other whenever a round is complete. The paper's
+GPUs "sample from different data sets at the same time"; sizes and rates are not known, these are
+our own.
 
 Everything is drawn from named generators: the same seed gives the same batches, and a resumed run
 gets there by drawing again (indices only, which costs microseconds).
@@ -43,18 +45,28 @@ def drawn_tasks(
     """The tasks of each step, by number; known before any training, for equal updates elsewhere.
 
     Args:
-      rates: `[n]` see `task_rates`.
+      rates: `[n]` see `task_rates`; all the same: rounds, see the module.
       tasks_per_step: k, all of them if there are no more.
       steps: how many.
       seeds: of the batches.
     """
     rng = seeds.generator("tasks")
+    n = len(rates)
+    in_rounds = bool(np.ptp(rates) == 0)
+    waiting: list[int] = []  # of the round that has begun
     for _ in range(steps):
-        if tasks_per_step >= len(rates):
-            yield list(range(len(rates)))
+        if tasks_per_step >= n:
+            drawn = list(range(n))
+        elif in_rounds:
+            drawn, waiting = waiting[:tasks_per_step], waiting[tasks_per_step:]
+            if (missing := tasks_per_step - len(drawn)) > 0:
+                # A step across two rounds takes no task twice.
+                fresh = [int(task) for task in rng.permutation(n)]
+                fresh.sort(key=drawn.__contains__)
+                drawn, waiting = drawn + fresh[:missing], fresh[missing:]
         else:
-            drawn = rng.choice(len(rates), size=tasks_per_step, replace=False, p=rates)
-            yield sorted(int(task) for task in drawn)
+            drawn = rng.choice(n, size=tasks_per_step, replace=False, p=rates).tolist()
+        yield sorted(drawn)
 
 
 class TaskBatchSampler(DefaultBatchSampler):

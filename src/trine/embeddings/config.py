@@ -166,6 +166,8 @@ class HeadConfig(Config):
       fit_rate: of Adam, for `fitted`.
       fit_temperature: of near neighbours, for `fitted`. Smaller for a base whose cosines are all
         high.
+      fit_variants: near variants of each of the `rows` texts, made by leaving out, replacing and
+        moving words, for `fitted`; 0: none. With them the fit tells near from nearer texts.
       fit_squares: weight of squared differences of cosines, for `fitted`.
       fit_labels: weight of the contrast of labels and pairs, for `fitted`; 0: texts alone.
       fit_pairs: weight of that of pairs, if it is another.
@@ -183,6 +185,7 @@ class HeadConfig(Config):
     fit_neighbours: float = Field(default=0.1, ge=0)
     fit_rate: float = Field(default=1e-3, gt=0)
     fit_temperature: float = Field(default=0.05, gt=0)
+    fit_variants: int = Field(default=0, ge=0, le=16)
     fit_squares: float = Field(default=30.0, ge=0)
     fit_labels: float = Field(default=0.0, ge=0)
     fit_pairs: float | None = Field(default=None, ge=0)
@@ -231,7 +234,8 @@ class TrainingConfig(Config):
       steps: optimiser steps; each sums the gradients of `tasks_per_step` tasks.
       tasks_per_step: batches, each of another task, in one step; 0: every task in every step.
       batch_size: texts (or pairs) in a batch, unless the task says otherwise.
-      alpha: task i is drawn with probability proportional to (its rows) ** alpha.
+      alpha: task i is drawn with probability proportional to (its rows) ** alpha; 0: in shuffled
+        rounds, every task as often as any other.
       loss: for label and pair tasks.
       temperature: of the contrastive softmax.
       positives: `all` (every same-label text in the batch is a positive) or `mask` (one positive,

@@ -14,7 +14,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from safetensors import SafetensorError
 
 from trine.core.errors import DataError, UsageError
@@ -23,6 +22,7 @@ from trine.embeddings.bases import Base, looks_like_name, resolve_base
 from trine.embeddings.config import HeadConfig, ModelConfig
 from trine.embeddings.frozen_layers import forget_frozen_layers, hush
 from trine.embeddings.head import start_head
+from trine.embeddings.head_texts import head_texts
 from trine.embeddings.inference import Encoder, first_module
 from trine.embeddings.quiet import quiet_libraries
 from trine.embeddings.tasks import Task
@@ -41,7 +41,6 @@ __all__ = [
     "head_of",
     "load_base",
     "load_model",
-    "mixture",
 ]
 
 _LOG = logging.getLogger(__name__)
@@ -131,38 +130,6 @@ def load_model(place: str | Path, *, device: str | None = None) -> SentenceTrans
         raise DataError(f"cannot load the model {place}: {reason}", hint=hint) from error
 
 
-def mixture(
-    tasks: Sequence[Task], rows: int, generator: np.random.Generator
-) -> tuple[list[str], list[str | None]]:
-    """Training texts of all tasks in equal shares, and a label of each that names its task too.
-
-    Both texts of a pair are there, with a label of their own.
-
-    Args:
-      tasks: those with training rows count.
-      rows: about how many texts in all.
-      generator: of the choice.
-    """
-    texts: list[str] = []
-    labels: list[str | None] = []
-    trained = [task for task in tasks if task.train.height and task.config.role == "train"]
-    for task in trained:
-        pairs = task.kind == "pairs"
-        share = max(1, rows // len(trained) // (2 if pairs else 1))
-        frame = task.train
-        places = sorted(int(i) for i in generator.permutation(frame.height)[:share])
-        chosen = frame[places]
-        texts += chosen["text"].to_list()
-        if task.kind in ("single", "hierarchical"):
-            labels += [f"{task.name}:{row[-1]}" for row in chosen["labels"].to_list()]
-        elif pairs:
-            texts += chosen["pair"].to_list()
-            labels += [f"{task.name}:{place}" for place in places] * 2
-        else:
-            labels += [None] * chosen.height
-    return texts, labels
-
-
 def add_head(
     model: SentenceTransformer,
     tasks: Sequence[Task],
@@ -185,11 +152,13 @@ def add_head(
     import torch
     from sentence_transformers.sentence_transformer.modules import Normalize
 
-    texts, labels = mixture(tasks, config.rows, seeds.generator("mixture"))
-    if not texts:
+    given = head_texts(tasks, config, seeds.generator("mixture"))
+    if not given.texts:
         raise UsageError("no training text to start the head from", accepted="a task to train on")
-    vectors = Encoder.of(model).encode(texts)
-    weight, bias = start_head(vectors, labels, config, seeds.generator("head"), widths)
+    vectors = Encoder.of(model).encode(given.texts)
+    weight, bias = start_head(
+        vectors, given.labels, config, seeds.generator("head"), widths, given.groups
+    )
     head = _dense(torch.from_numpy(weight), torch.from_numpy(bias))
     # The encoder's vectors are brought to length one before the head, as they were when it was
     # computed: the last module here is the base's own Normalize.

@@ -29,6 +29,7 @@ def start_head(
     config: HeadConfig,
     generator: np.random.Generator,
     widths: Sequence[int] = (),
+    groups: np.ndarray | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Weight `[d, d]` and bias `[d]` of a head to start from.
 
@@ -38,6 +39,7 @@ def start_head(
       config: which start.
       generator: for `random` and `fitted`.
       widths: leading numbers that are used, for `fitted`; empty: all.
+      groups: `[n]` of near texts, for `fitted`; None: every text is alone.
     """
     width = vectors.shape[1]
     values = np.asarray(vectors, dtype=np.float64)
@@ -51,7 +53,7 @@ def start_head(
     else:
         weight = _discriminants(values, labels, mean, config.shrinkage)
     if config.start == "fitted":
-        return _fitted(values, labels, weight, -weight @ mean, config, generator, widths)
+        return _fitted(values, labels, weight, -weight @ mean, config, generator, widths, groups)
     return weight.astype(np.float32), (-weight @ mean).astype(np.float32)
 
 
@@ -63,6 +65,7 @@ def _fitted(
     config: HeadConfig,
     generator: np.random.Generator,
     widths: Sequence[int],
+    groups: np.ndarray | None,
 ) -> tuple[np.ndarray, np.ndarray]:
     from trine.embeddings.head_fit import Aim, fit_head
 
@@ -75,6 +78,7 @@ def _fitted(
         label_weight=config.fit_labels,
         pair_weight=config.fit_labels if config.fit_pairs is None else config.fit_pairs,
         generator=generator,
+        groups=groups,
     )  # fmt: skip
 
 

@@ -5,7 +5,9 @@ were brought to length one, and near neighbours count for more than far ones. He
 are moved by gradient steps until the cosines of k numbers are those of the whole vectors (squared
 differences), and until the neighbours within a batch are the same (divergence of their softmax, as
 in `trine.embeddings.losses.distillation`); optionally also until texts of one label, and the two
-sides of a pair, are close. It needs vectors only, not the encoder: some hundred steps take seconds.
+sides of a pair, are close. A batch of random texts has few near ones; groups of near texts
+(`trine.embeddings.head_texts`) bring them in. It needs vectors only, not the encoder: some hundred
+steps take seconds.
 
 Our own choice, measured on development splits (docs/embeddings/results.md): for 50 numbers of
 multilingual-e5-small it gave 3 to 6 points of STS-B over principal directions.
@@ -14,7 +16,7 @@ multilingual-e5-small it gave 3 to 6 points of STS-B over principal directions.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -61,6 +63,7 @@ def fit_head(
     label_weight: float,
     pair_weight: float,
     generator: np.random.Generator,
+    groups: np.ndarray | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Weight `[d, d]` and bias `[d]` moved so that leading numbers have the cosines of all.
 
@@ -77,6 +80,8 @@ def fit_head(
       label_weight: of the contrast of each task's labels; 0: labels play no part.
       pair_weight: of the same of tasks whose every label has two texts, the sides of a pair.
       generator: of the batches.
+      groups: `[n]` number of the group of near texts that each belongs to, which go into a batch
+        together; None: every text is alone.
     """
     device = "cuda" if torch.cuda.is_available() else "cpu"
     values = torch.from_numpy(np.asarray(vectors, dtype=np.float32)).to(device)
@@ -87,15 +92,15 @@ def fit_head(
     offset = torch.tensor(bias, dtype=torch.float32, device=device, requires_grad=True)
     tasks = _groups(labels) if label_weight or pair_weight else []
     shares = [pair_weight if _is_pairs(task) else label_weight for task in tasks]
-    groups = [(task, share) for task, share in zip(tasks, shares, strict=True) if share]
+    contrasts = [(task, share) for task, share in zip(tasks, shares, strict=True) if share]
     optimizer = torch.optim.Adam([matrix, offset], lr=rate)
-    size = min(_BATCH, len(values))
+    draw = _drawing(len(values), groups, generator)
     for step in range(steps):
         for part in optimizer.param_groups:
             part["lr"] = rate * (1 + math.cos(math.pi * step / steps)) / 2
-        chosen = torch.from_numpy(generator.choice(len(values), size, replace=False)).to(device)
+        chosen = torch.from_numpy(draw()).to(device)
         loss = _same_cosines(values[chosen] @ matrix.T + offset, aims[chosen], widths, aim)
-        for task, share in groups:
+        for task, share in contrasts:
             rows, ids = _draw(task, generator)
             numbers = values[torch.from_numpy(rows).to(device)] @ matrix.T + offset
             ids_there = torch.from_numpy(ids).to(device)
@@ -104,6 +109,23 @@ def fit_head(
         loss.backward()
         optimizer.step()
     return matrix.detach().cpu().numpy(), offset.detach().cpu().numpy()
+
+
+def _drawing(
+    n: int, groups: np.ndarray | None, generator: np.random.Generator
+) -> Callable[[], np.ndarray]:
+    """Draws the rows of a batch: any, or whole groups of about as many rows."""
+    if groups is None:
+        return lambda: generator.choice(n, min(_BATCH, n), replace=False)
+    order = np.argsort(groups, kind="stable")
+    members = np.split(order, np.flatnonzero(np.diff(groups[order])) + 1)
+    count = max(1, min(len(members), _BATCH * len(members) // n))
+
+    def draw() -> np.ndarray:
+        chosen = generator.choice(len(members), count, replace=False)
+        return np.concatenate([members[i] for i in chosen])
+
+    return draw
 
 
 def _same_cosines(numbers: Tensor, aims: Tensor, widths: Sequence[int], aim: Aim) -> Tensor:

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING
 
 from trine.core.seeding import Seeds
 from trine.embeddings.config import HeadConfig
-from trine.embeddings.encoder import head_of, mixture
+from trine.embeddings.encoder import head_of
 from trine.embeddings.head import start_head
+from trine.embeddings.head_texts import head_texts
 from trine.embeddings.inference import Encoder
 from trine.embeddings.tasks import Task
 
@@ -44,12 +45,14 @@ def refit_head(
     head = head_of(model)
     if head is None or config.start in ("random", "none"):
         return
-    texts, labels = mixture(tasks, config.rows, seeds.generator("mixture"))
+    given = head_texts(tasks, config, seeds.generator("mixture"))
     place = next(i for i, module in enumerate(model) if module is head)
     below = torch.nn.Sequential(*list(model)[:place])
     encoder = Encoder.of(model, modules=below)
-    vectors = encoder.encode(texts)
-    weight, bias = start_head(vectors, labels, config, seeds.generator("head"), widths)
+    vectors = encoder.encode(given.texts)
+    weight, bias = start_head(
+        vectors, given.labels, config, seeds.generator("head"), widths, given.groups
+    )
     with torch.no_grad():
         head.linear.weight.copy_(torch.from_numpy(weight))
         head.linear.bias.copy_(torch.from_numpy(bias))

@@ -19,10 +19,11 @@ from trine.core.artifacts import read_arrays, write_arrays
 from trine.core.errors import DataError, UsageError
 from trine.core.seeding import Seeds
 from trine.embeddings.config import HeadConfig
-from trine.embeddings.encoder import head_of, mixture
+from trine.embeddings.encoder import head_of
 from trine.embeddings.evaluation.suite import evaluate_vectors
 from trine.embeddings.evaluation.vectors import TextVectors
 from trine.embeddings.head import start_head
+from trine.embeddings.head_texts import head_texts
 from trine.embeddings.inference import Encoder
 from trine.embeddings.tasks import ScoreRow, Task
 
@@ -68,9 +69,11 @@ def fit_task_heads(
         if task.kind == "unlabelled":
             continue
         own = [each for each in trained if each is task or each in plain]
-        texts, labels = mixture(own, config.rows, seeds.generator("mixture"))
-        vectors = known.get(texts)
-        heads[task.name] = start_head(vectors, labels, config, seeds.generator("head"), widths)
+        given = head_texts(own, config, seeds.generator("mixture"))
+        vectors = known.get(given.texts)
+        heads[task.name] = start_head(
+            vectors, given.labels, config, seeds.generator("head"), widths, given.groups
+        )
     return heads
 
 
