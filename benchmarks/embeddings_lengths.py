@@ -3,10 +3,12 @@
     python benchmarks/embeddings_lengths.py RECIPE --arm multi --steps 100 400 --seed 0 --out FILE
     python benchmarks/embeddings_lengths.py RECIPE --arm single --steps 100 400 --seed 0 --out FILE
 
-Every length is a training of its own with the whole schedule, so that its end can be compared. A
-single-task model gets as many updates on its task as the joint model; with `head.per_task` both are
-scored on trained tasks with that task's own head, as in the study. Rows that `validation_rows` puts
-aside are scored too, so that a length can be chosen without a look at the test rows.
+A length is a number of updates on each task; fewer tasks in a step make more steps (with alpha 0,
+in rounds). Every length is a training of its own with the whole schedule, so that its end can be
+compared. A single-task model gets as many updates on its task as the joint model; with
+`head.per_task` both are scored on trained tasks with that task's own head, as in the study. Rows
+that `validation_rows` puts aside are scored too, so that a length can be chosen without a look at
+the test rows.
 
 One process does one arm of one seed; start several side by side. Each model's scores are appended
 to the file as one JSON line a score when they are there.
@@ -53,13 +55,22 @@ def main() -> None:
         return
     for steps in options.steps:
         for name in [""] if options.arm == "multi" else options.task or names:
-            training = recipe.training.model_copy(update={"steps": steps})
+            training = recipe.training.model_copy(update={"steps": joint_steps(recipe, steps)})
             own = recipe.model_copy(update={"training": training})
             if name:
                 own = single_recipe(own, name, steps)
             roles = {config.name: config for config in own.tasks}
             tasks = [Task(roles[task.name], task.frame) for task in loaded]
             _learn_and_score(own, tasks, name, steps, options)
+
+
+def joint_steps(recipe: Recipe, updates: int) -> int:
+    """Steps in which the joint model has so many updates on each task."""
+    n = len(recipe.trained)
+    per_step = min(recipe.training.tasks_per_step or n, n)
+    if per_step < n and (recipe.training.alpha != 0 or updates * n % per_step):
+        raise SystemExit(f"{per_step} of {n} tasks a step: equal updates need training.alpha=0")
+    return updates * n // per_step
 
 
 def _learn_and_score(

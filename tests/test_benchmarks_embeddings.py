@@ -18,6 +18,7 @@ from benchmarks.embeddings import (
     training_row,
     training_table,
 )
+from benchmarks.embeddings_lengths import joint_steps
 from benchmarks.embeddings_lengths_table import chosen_variant, variants_table
 from benchmarks.embeddings_memory import Case, memory_row, memory_table
 from benchmarks.embeddings_server import MODES, load, server_table, started, texts_in_a_pass
@@ -159,3 +160,18 @@ def test_a_length_that_lacks_tasks_is_not_chosen():
     recipe = Recipe(tasks=(TaskConfig(name="a", source="x.csv"),))
     rows = _lengths().filter((pl.col("steps") == 40) | (pl.col("seed") > 0))
     assert chosen_variant(rows, recipe) == (50, 40, "computed")
+
+
+def test_equal_updates_with_fewer_tasks_in_a_step_make_more_steps() -> None:
+    tasks = tuple(TaskConfig(name=f"t{i}", source="t.csv") for i in range(9))
+
+    def steps(updates: int, **training: float) -> int:
+        return joint_steps(Recipe.model_validate({"tasks": tasks, "training": training}), updates)
+
+    assert steps(80) == 80
+    assert steps(80, tasks_per_step=1, alpha=0) == 720
+    assert steps(80, tasks_per_step=3, alpha=0) == 240
+    with pytest.raises(SystemExit, match=r"equal updates need training\.alpha=0"):
+        steps(80, tasks_per_step=1)  # drawn by size
+    with pytest.raises(SystemExit):
+        steps(80, tasks_per_step=7, alpha=0)  # 720 batches are no whole number of steps
