@@ -433,10 +433,13 @@ def main(arguments: list[str]) -> int:
 def server_cases(sizes: Sizes) -> list[ServerCase]:
     """What is served: the base in PyTorch and as an exported graph, to small and larger requests.
 
-    The two cases beside the first say what batching gains where; less time is enough for them.
+    The cases beside the first say what batching gains where; less time is enough for them.
     """
     return [
         ServerCase("ONNX, 1 text a request", is_onnx=True, seconds=sizes.seconds, wanted=2.0),
+        ServerCase(
+            "ONNX, 1 text, two threads", is_onnx=True, seconds=sizes.seconds, threads=2, wanted=2.0
+        ),
         ServerCase("PyTorch, 1 text a request", seconds=sizes.seconds / 4, wanted=2.0),
         ServerCase("ONNX, 8 texts a request", is_onnx=True, texts=8, seconds=sizes.seconds / 6),
     ]

@@ -1,10 +1,11 @@
 """`trine embeddings serve` under load: many clients at once, with and without dynamic batching.
 
 Two servers of the same model listen on free ports, one of them with `--batch-texts 0`; both encode
-on one thread. One asyncio process plays all clients: each sends a request, waits for the answer
-and sends the next. The servers are loaded in turns, so that other work on the machine falls on both
-alike, and the ratio of their rates is taken turn by turn. Vectors travel in base 64, which is what
-the official client asks for. CPU time of server and clients a request says what bounds the rate.
+on as many threads as the case says. One asyncio process plays all clients: each sends a request,
+waits for the answer and sends the next. The servers are loaded in turns, so that other work on the
+machine falls on both alike, and the ratio of their rates is taken turn by turn. Vectors travel in
+base 64, which is what the official client asks for. CPU time of server and clients a request says
+what bounds the rate.
 """
 
 from __future__ import annotations
@@ -48,6 +49,7 @@ class ServerCase:
       clients: at once.
       seconds: of load in each mode, all turns together.
       turns: of both modes.
+      threads: that the model computes with.
       wanted: the least ratio asked for; None: none.
     """
 
@@ -57,6 +59,7 @@ class ServerCase:
     clients: int = 32
     seconds: float = 60.0
     turns: int = 3
+    threads: int = 1
     wanted: float | None = None
 
 
@@ -110,16 +113,17 @@ async def load(
 
 
 @contextmanager
-def started(command: Sequence[str]) -> Iterator[tuple[str, psutil.Process]]:
+def started(command: Sequence[str], threads: int = 1) -> Iterator[tuple[str, psutil.Process]]:
     """A server's address (with `/v1`) and process; ended on leaving.
 
     Args:
       command: says `serving NAME at ADDRESS` on stderr once it listens.
+      threads: of the libraries behind it.
     """
-    single = {"OMP_NUM_THREADS": "1", "COLUMNS": "200"}
+    own = {"OMP_NUM_THREADS": str(threads), "COLUMNS": "200"}
     with tempfile.TemporaryFile("w+", encoding="utf-8") as said:
         process = subprocess.Popen(
-            command, stdout=subprocess.DEVNULL, stderr=said, env=os.environ | single
+            command, stdout=subprocess.DEVNULL, stderr=said, env=os.environ | own
         )
         try:
             until = time.monotonic() + 120
@@ -157,8 +161,9 @@ def server_row(case: ServerCase, model: str = "minilm") -> dict[str, Any]:
         servers = {
             mode: stack.enter_context(
                 started(
-                    [*_TRINE, "embeddings", "serve", served, "--port", "0", "--threads", "1",
-                     *options]
+                    [*_TRINE, "embeddings", "serve", served, "--port", "0",
+                     "--threads", str(case.threads), *options],
+                    case.threads,
                 )
             )
             for mode, options in MODES.items()
@@ -177,6 +182,7 @@ def server_row(case: ServerCase, model: str = "minilm") -> dict[str, Any]:
         "clients": case.clients,
         "texts": case.texts,
         "turns": case.turns,
+        "threads": case.threads,
         "seconds": case.seconds,
         **{mode: _mode(own) | {"texts_in_a_pass": passes[mode]} for mode, own in turns.items()},
         "ratio": as_record(summarise(rates["batched"] / rates["single"])),

@@ -49,3 +49,21 @@ def test_a_head_without_closed_form_stays(model: SentenceTransformer):
     for start in ("random", "none"):
         refit_head(model, [label_task()], HeadConfig(start=start), Seeds(0))
     assert torch.equal(head_of(model).linear.weight, before)
+
+
+def test_variants_are_made_once_at_the_end(tmp_path: Path):
+    tasks = [label_task()]
+    config = HeadConfig(start="fitted", fit_variants=2, fit_steps=40, fit_rate=1e-2)
+
+    def started(**changes: object) -> torch.Tensor:
+        made = add_head(
+            small_encoder(tmp_path), tasks, config.model_copy(update=changes), Seeds(0), (4,)
+        )
+        return head_of(made).linear.weight.detach().clone()
+
+    plain = started(fit_variants=0)
+    assert torch.equal(started(), plain)
+    assert not torch.allclose(started(refit=False), plain, atol=1e-3)
+    made = add_head(small_encoder(tmp_path), tasks, config, Seeds(0), (4,))
+    refit_head(made, tasks, config, Seeds(0), (4,))
+    assert torch.allclose(head_of(made).linear.weight, started(refit=False), atol=1e-4)

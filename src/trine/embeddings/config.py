@@ -167,7 +167,8 @@ class HeadConfig(Config):
       fit_temperature: of near neighbours, for `fitted`. Smaller for a base whose cosines are all
         high.
       fit_variants: near variants of each of the `rows` texts, made by leaving out, replacing and
-        moving words, for `fitted`; 0: none. With them the fit tells near from nearer texts.
+        moving words, for `fitted`; 0: none. With them the fit tells near from nearer texts. With
+        `refit` they are made after training only.
       fit_squares: weight of squared differences of cosines, for `fitted`.
       fit_labels: weight of the contrast of labels and pairs, for `fitted`; 0: texts alone.
       fit_pairs: weight of that of pairs, if it is another.

@@ -152,6 +152,8 @@ def add_head(
     import torch
     from sentence_transformers.sentence_transformer.modules import Normalize
 
+    if config.refit:  # what is computed again after training need not cost more now
+        config = config.model_copy(update={"fit_variants": 0})
     given = head_texts(tasks, config, seeds.generator("mixture"))
     if not given.texts:
         raise UsageError("no training text to start the head from", accepted="a task to train on")
