@@ -433,7 +433,8 @@ def main(arguments: list[str]) -> int:
 def server_cases(sizes: Sizes) -> list[ServerCase]:
     """What is served: the base in PyTorch and as an exported graph, to small and larger requests.
 
-    The cases beside the first say what batching gains where; less time is enough for them.
+    The first two are what users meet; the others say what batching gains where, and for them less
+    time is enough.
     """
     return [
         ServerCase("ONNX, 1 text a request", is_onnx=True, seconds=sizes.seconds, wanted=2.0),

@@ -55,10 +55,11 @@ def main() -> None:
         return
     for steps in options.steps:
         for name in [""] if options.arm == "multi" else options.task or names:
-            training = recipe.training.model_copy(update={"steps": joint_steps(recipe, steps)})
-            own = recipe.model_copy(update={"training": training})
             if name:
-                own = single_recipe(own, name, steps)
+                own = single_recipe(recipe, name, steps)
+            else:
+                training = recipe.training.model_copy(update={"steps": joint_steps(recipe, steps)})
+                own = recipe.model_copy(update={"training": training})
             roles = {config.name: config for config in own.tasks}
             tasks = [Task(roles[task.name], task.frame) for task in loaded]
             _learn_and_score(own, tasks, name, steps, options)
@@ -68,8 +69,12 @@ def joint_steps(recipe: Recipe, updates: int) -> int:
     """Steps in which the joint model has so many updates on each task."""
     n = len(recipe.trained)
     per_step = min(recipe.training.tasks_per_step or n, n)
-    if per_step < n and (recipe.training.alpha != 0 or updates * n % per_step):
+    if per_step < n and not recipe.training.in_rounds:
         raise SystemExit(f"{per_step} of {n} tasks a step: equal updates need training.alpha=0")
+    if updates * n % per_step:
+        raise SystemExit(
+            f"{updates} updates of {n} tasks are no whole number of steps of {per_step}"
+        )
     return updates * n // per_step
 
 

@@ -173,5 +173,5 @@ def test_equal_updates_with_fewer_tasks_in_a_step_make_more_steps() -> None:
     assert steps(80, tasks_per_step=3, alpha=0) == 240
     with pytest.raises(SystemExit, match=r"equal updates need training\.alpha=0"):
         steps(80, tasks_per_step=1)  # drawn by size
-    with pytest.raises(SystemExit):
-        steps(80, tasks_per_step=7, alpha=0)  # 720 batches are no whole number of steps
+    with pytest.raises(SystemExit, match="80 updates of 9 tasks are no whole number of steps of 7"):
+        steps(80, tasks_per_step=7, alpha=0)

@@ -17,7 +17,7 @@ from torch.utils.data import ConcatDataset
 from trine.core.errors import DataError, UsageError
 from trine.core.seeding import Seeds
 from trine.embeddings.batches import StepSampler, TaskBatchSampler, drawn_tasks, task_rates
-from trine.embeddings.config import Kind, TaskConfig
+from trine.embeddings.config import Kind, TaskConfig, TrainingConfig
 from trine.embeddings.negatives import confusable_labels, label_centroids, nearest_labels
 from trine.embeddings.tasks import Task
 from trine.embeddings.training_rows import TrainingRows, training_rows
@@ -218,8 +218,10 @@ def steps(sizes: Sequence[int], k: int, count: int, alpha: float, seed: int = 0)
         for data, own in zip(datasets, rows, strict=True)
     ]
     joined: Any = ConcatDataset([*datasets])  # type: ignore[list-item]
-    rates = task_rates(sizes, alpha)
-    return StepSampler(joined, parts, steps=count, tasks_per_step=k, rates=rates, seeds=Seeds(seed))
+    return StepSampler(
+        joined, parts, steps=count, tasks_per_step=k, rates=task_rates(sizes, alpha),
+        seeds=Seeds(seed), in_rounds=TrainingConfig(alpha=alpha).in_rounds,
+    )  # fmt: skip
 
 
 def tasks_of(sampler: StepSampler, sizes: Sequence[int]) -> list[int]:
@@ -251,7 +253,7 @@ def test_tasks_are_drawn_by_size_to_the_alpha(alpha: float) -> None:
 def test_alpha_0_is_shuffled_rounds(n: int, k: int, rounds: int, seed: int) -> None:
     k = min(k, n)
     rates = task_rates(list(range(10, 10 + n)), 0.0)
-    drawn = list(drawn_tasks(rates, k, rounds * n, Seeds(seed)))
+    drawn = list(drawn_tasks(rates, k, rounds * n, Seeds(seed), in_rounds=True))
     assert all(len(set(step)) == k for step in drawn)
     # After k * rounds rounds every task had the same number of batches; before, one more or less.
     counts = Counter[int]()
@@ -259,13 +261,22 @@ def test_alpha_0_is_shuffled_rounds(n: int, k: int, rounds: int, seed: int) -> N
         counts.update(step)
         if (i + 1) * k % n == 0:
             assert [counts[task] for task in range(n)] == [(i + 1) * k // n] * n
-        assert max(counts.values()) - min(counts[task] for task in range(n)) <= 2
+        assert max(counts.values()) - min(counts[task] for task in range(n)) <= 1
 
 
 def test_rounds_are_shuffled() -> None:
-    found = [step[0] for step in drawn_tasks(task_rates([5, 6, 7], 0.0), 1, 300, Seeds(0))]
+    rates = task_rates([5, 6, 7], 0.0)
+    found = [step[0] for step in drawn_tasks(rates, 1, 300, Seeds(0), in_rounds=True)]
     rounds = {tuple(found[i : i + 3]) for i in range(0, 300, 3)}
     assert len(rounds) == 6  # every order of three tasks
+
+
+def test_tasks_of_one_size_are_drawn_and_not_in_rounds() -> None:
+    sizes = [30, 30, 30]
+    found = tasks_of(steps(sizes, 1, 300, 0.5), sizes)
+    assert any(len(set(found[i : i + 3])) < 3 for i in range(0, 300, 3))
+    found = tasks_of(steps(sizes, 1, 300, 0.0), sizes)
+    assert all(len(set(found[i : i + 3])) == 3 for i in range(0, 300, 3))
 
 
 def test_no_task_twice_in_a_step() -> None:

@@ -8,7 +8,7 @@ import torch
 
 from trine.embeddings.config import HeadConfig
 from trine.embeddings.head import start_head
-from trine.embeddings.head_fit import _contrast, _draw, _drawing, _groups
+from trine.embeddings.head_fit import _batch_drawer, _contrast, _label_batch, _label_rows
 
 WIDTH = 16
 
@@ -141,9 +141,9 @@ def test_the_contrast_is_the_double_loop() -> None:
 
 def test_labels_of_one_text_and_tasks_of_one_label_are_left_out() -> None:
     labels = ["a:1", "a:1", "a:2", "a:2", "a:3", "b:1", "b:1", None]
-    groups = _groups(labels)
+    groups = _label_rows(labels)
     assert [[list(rows) for rows in task] for task in groups] == [[[0, 1], [2, 3]]]
-    rows, ids = _draw(groups[0], np.random.default_rng(0))
+    rows, ids = _label_batch(groups[0], np.random.default_rng(0))
     assert sorted(rows) == [0, 1, 2, 3]
     assert {(int(r) // 2, int(i)) for r, i in zip(rows, ids, strict=True)} in (
         {(0, 0), (1, 1)},
@@ -153,11 +153,15 @@ def test_labels_of_one_text_and_tasks_of_one_label_are_left_out() -> None:
 
 def test_whole_groups_go_into_a_batch() -> None:
     groups = np.repeat(np.arange(1000), 2)[np.random.default_rng(3).permutation(2000)]
-    draw = _drawing(2000, groups, np.random.default_rng(1))
+    draw = _batch_drawer(2000, groups, np.random.default_rng(1))
     rows = draw()
     assert len(rows) == len(set(rows.tolist())) == 512
     assert np.unique(groups[rows], return_counts=True)[1].tolist() == [2] * 256
-    alone = _drawing(2000, None, np.random.default_rng(1))()
+    # Fewer rows than a batch, of uneven groups: all of them, and never a part of a group.
+    uneven = np.array([0, 0, 0, 1, 2, 2])
+    assert sorted(_batch_drawer(6, uneven, np.random.default_rng(1))()) == list(range(6))
+    assert len(_batch_drawer(900, np.zeros(900, int), np.random.default_rng(1))()) == 900
+    alone = _batch_drawer(2000, None, np.random.default_rng(1))()
     assert alone.tolist() == np.random.default_rng(1).choice(2000, 512, replace=False).tolist()
 
 

@@ -40,19 +40,19 @@ def task_rates(sizes: Sequence[int], alpha: float) -> np.ndarray:
 
 
 def drawn_tasks(
-    rates: np.ndarray, tasks_per_step: int, steps: int, seeds: Seeds
+    rates: np.ndarray, tasks_per_step: int, steps: int, seeds: Seeds, *, in_rounds: bool = False
 ) -> Iterator[list[int]]:
     """The tasks of each step, by number; known before any training, for equal updates elsewhere.
 
     Args:
-      rates: `[n]` see `task_rates`; all the same: rounds, see the module.
+      rates: `[n]` see `task_rates`.
       tasks_per_step: k, all of them if there are no more.
       steps: how many.
       seeds: of the batches.
+      in_rounds: whether the tasks come in shuffled rounds, whatever the rates.
     """
     rng = seeds.generator("tasks")
     n = len(rates)
-    in_rounds = bool(np.ptp(rates) == 0)
     waiting: list[int] = []  # of the round that has begun
     for _ in range(steps):
         if tasks_per_step >= n:
@@ -215,6 +215,7 @@ class StepSampler(MultiDatasetDefaultBatchSampler):
       tasks_per_step: k; 0: all tasks in every step.
       rates: `[n]` see `task_rates`.
       seeds: for the draw of tasks.
+      in_rounds: see `drawn_tasks`.
     """
 
     def __init__(
@@ -226,12 +227,14 @@ class StepSampler(MultiDatasetDefaultBatchSampler):
         tasks_per_step: int,
         rates: np.ndarray,
         seeds: Seeds,
+        in_rounds: bool = False,
     ) -> None:
         super().__init__(dataset, batch_samplers=list(batch_samplers))
         self.steps = steps
         self.per_step = min(tasks_per_step or len(rates), len(rates))
         self.rates = rates
         self.seeds = seeds
+        self.in_rounds = in_rounds
 
     def __len__(self) -> int:
         """Batches in all steps."""
@@ -241,7 +244,9 @@ class StepSampler(MultiDatasetDefaultBatchSampler):
         """Row numbers in the concatenated data set."""
         offsets = np.cumsum([0, *(len(cast("Any", part)) for part in self.dataset.datasets)])
         streams = [iter(sampler) for sampler in self.batch_samplers]
-        for tasks in drawn_tasks(self.rates, self.per_step, self.steps, self.seeds):
+        for tasks in drawn_tasks(
+            self.rates, self.per_step, self.steps, self.seeds, in_rounds=self.in_rounds
+        ):
             for task in tasks:
                 yield [int(offsets[task]) + row for row in next(streams[task])]
 

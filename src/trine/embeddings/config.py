@@ -285,6 +285,11 @@ class TrainingConfig(Config):
     max_tokens: int | None = Field(default=64, ge=8)
     save_every: int = Field(default=50, ge=1)
 
+    @property
+    def in_rounds(self) -> bool:
+        """Whether the tasks of the steps come in shuffled rounds, see `alpha`."""
+        return self.alpha == 0
+
     def distillation_of(self, task: TaskConfig) -> float:
         """The weight that counts for a task: its own, else the recipe's."""
         return self.distillation if task.distillation is None else task.distillation

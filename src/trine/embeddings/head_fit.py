@@ -30,7 +30,7 @@ __all__ = ["Aim", "fit_head"]
 
 _BATCH = 512
 _TEMPERATURE = 0.05
-_MOST_GROUPS = 48
+_MOST_LABELS = 48
 """Labels in one batch of a task."""
 
 
@@ -90,18 +90,18 @@ def fit_head(
     aims = functional.normalize(values - centre, dim=1)
     matrix = torch.tensor(weight, dtype=torch.float32, device=device, requires_grad=True)
     offset = torch.tensor(bias, dtype=torch.float32, device=device, requires_grad=True)
-    tasks = _groups(labels) if label_weight or pair_weight else []
+    tasks = _label_rows(labels) if label_weight or pair_weight else []
     shares = [pair_weight if _is_pairs(task) else label_weight for task in tasks]
     contrasts = [(task, share) for task, share in zip(tasks, shares, strict=True) if share]
     optimizer = torch.optim.Adam([matrix, offset], lr=rate)
-    draw = _drawing(len(values), groups, generator)
+    draw = _batch_drawer(len(values), groups, generator)
     for step in range(steps):
         for part in optimizer.param_groups:
             part["lr"] = rate * (1 + math.cos(math.pi * step / steps)) / 2
         chosen = torch.from_numpy(draw()).to(device)
         loss = _same_cosines(values[chosen] @ matrix.T + offset, aims[chosen], widths, aim)
         for task, share in contrasts:
-            rows, ids = _draw(task, generator)
+            rows, ids = _label_batch(task, generator)
             numbers = values[torch.from_numpy(rows).to(device)] @ matrix.T + offset
             ids_there = torch.from_numpy(ids).to(device)
             loss = loss + share * _contrast(numbers, ids_there, widths)
@@ -111,7 +111,7 @@ def fit_head(
     return matrix.detach().cpu().numpy(), offset.detach().cpu().numpy()
 
 
-def _drawing(
+def _batch_drawer(
     n: int, groups: np.ndarray | None, generator: np.random.Generator
 ) -> Callable[[], np.ndarray]:
     """Draws the rows of a batch: any, or whole groups of about as many rows."""
@@ -153,7 +153,7 @@ def _contrast(numbers: Tensor, ids: Tensor, widths: Sequence[int]) -> Tensor:
     return loss
 
 
-def _groups(labels: Sequence[str | None]) -> list[list[np.ndarray]]:
+def _label_rows(labels: Sequence[str | None]) -> list[list[np.ndarray]]:
     """Of each task the rows of each label that has at least two."""
     places: dict[str, dict[str, list[int]]] = {}
     for i, label in enumerate(labels):
@@ -169,9 +169,11 @@ def _is_pairs(task: list[np.ndarray]) -> bool:
     return max(map(len, task)) == 2
 
 
-def _draw(task: list[np.ndarray], generator: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+def _label_batch(
+    task: list[np.ndarray], generator: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
     """Rows of some labels of a task, at least two of each, and the number of each one's label."""
-    most = max(_MOST_GROUPS, _BATCH // 2 if _is_pairs(task) else 0)
+    most = max(_MOST_LABELS, _BATCH // 2 if _is_pairs(task) else 0)
     chosen = generator.permutation(len(task))[:most]
     each = max(2, min(32, _BATCH // (2 * len(chosen))))
     parts = [generator.permutation(task[i])[:each] for i in chosen]

@@ -2,10 +2,13 @@
 
 Two texts drawn at random have little in common, so a head fitted to random texts alone learns to
 tell far from far. What users ask of a vector is to tell near from nearer. So each text can be given
-variants, made here by small damage: words left out, replaced by another text's, cut and continued
-by another text, or in another order. Nobody has to say how near a variant is: the encoder's own
-cosine is what the head is fitted to (`trine.embeddings.head_fit`). The texts of a group, a text or
-the two sides of a pair with their variants, go into a batch together.
+variants, made here by damage of any size: words left out, replaced by another text's, cut and
+continued by another text, or in another order. Nobody has to say how near a variant is: the
+encoder's own cosine is what the head is fitted to (`trine.embeddings.head_fit`). The texts of a
+group, a text or the two sides of a pair with their variants, go into a batch together.
+
+Variants are no sentences and need not be. The other text is any of the mixture, of whatever task
+and language; a single word is taken apart by letters; now and then a variant is the text itself.
 
 Our own choice, measured on development splits (docs/embeddings/results.md).
 """
@@ -104,10 +107,10 @@ def mixture(
 
 
 def variant(text: str, other: str, generator: np.random.Generator) -> str:
-    """A text near another: of its words some are gone, replaced or moved.
+    """A text more or less near another: of its words some are gone, replaced or moved.
 
     Args:
-      text: to start from. Without blanks (Japanese, Thai) its characters are its words.
+      text: to start from. Without blanks (Japanese, Thai, one word) its characters are its words.
       other: where new words come from.
       generator: of the kind of damage, and of its place.
     """

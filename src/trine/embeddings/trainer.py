@@ -54,6 +54,7 @@ class Plan:
       rows: of each task, in the order of the losses.
       sizes: of the batches.
       rates: with which the tasks are drawn.
+      in_rounds: whether they come in shuffled rounds instead.
       per_step: tasks in a step.
       steps: of the optimiser.
       seeds: of the batches.
@@ -65,6 +66,7 @@ class Plan:
     rows: Sequence[TrainingRows]
     sizes: Sequence[int]
     rates: np.ndarray
+    in_rounds: bool
     per_step: int
     steps: int
     seeds: Seeds
@@ -146,6 +148,7 @@ class TaskTrainer(SentenceTransformerTrainer):
             tasks_per_step=self.plan.per_step,
             rates=self.plan.rates,
             seeds=self.plan.seeds,
+            in_rounds=self.plan.in_rounds,
         )
 
     def compute_loss(

@@ -79,7 +79,8 @@ def expected_updates(recipe: Recipe, sizes: Sequence[int]) -> list[float]:
       recipe: of the training.
       sizes: training rows of its trained tasks.
 
-    Exact if every task is in every step; else steps * k * rate, at most the steps.
+    Exact if every task is in every step, to less than one in rounds; else steps * k * rate, at most
+    the steps.
     """
     training = recipe.training
     n = len(sizes)
@@ -206,6 +207,7 @@ def make_trainer(
         rows=rows,
         sizes=[task.config.batch_size or training.batch_size for task in trained],
         rates=task_rates([len(own) for own in rows], training.alpha),
+        in_rounds=training.in_rounds,
         per_step=per_step,
         steps=training.steps,
         seeds=seeds.child("batches"),

@@ -230,6 +230,7 @@ def task_updates(recipe: Recipe, tasks: Sequence[Task]) -> dict[str, int]:
         training.tasks_per_step or len(trained),
         training.steps,
         Seeds(recipe.seed).child("batches"),
+        in_rounds=training.in_rounds,
     )
     counts = Counter(number for step in drawn for number in step)
     return {task.name: counts[i] for i, task in enumerate(trained)}

@@ -90,9 +90,11 @@ def run_server(
                 guard = "a key is asked for" if key else "no key is asked for"
                 say(f"serving {name} at http://{shown}:{address[1]}/v1 ({guard}); Ctrl-C ends it")
 
+    # h11 refuses a head that does not end; httptools, which uvicorn would prefer, keeps all of it.
     config: Any = uvicorn.Config(
-        app, log_level="warning", access_log=False, lifespan="on", timeout_graceful_shutdown=30
-    )
+        app, http="h11", log_level="warning", access_log=False, lifespan="on",
+        timeout_graceful_shutdown=30,
+    )  # fmt: skip
     with listening:
         try:
             Server(config).run(sockets=[listening])
