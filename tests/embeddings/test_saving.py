@@ -146,6 +146,14 @@ def test_the_card_says_only_what_was_done() -> None:
     training = RECIPE.training.model_copy(update={"tasks_per_step": 1})
     drawn = model_card(RECIPE.model_copy(update={"tasks": two, "training": training}))
     assert "gradients of 1 of 2 tasks' batches, the tasks drawn by (rows) ** 0.5" in drawn
+    training = training.model_copy(update={"alpha": 0.0})
+    rounds = model_card(RECIPE.model_copy(update={"tasks": two, "training": training}))
+    assert "gradients of 1 of 2 tasks' batches, the tasks in shuffled rounds" in rounds
+    near = HeadConfig(start="fitted", fit_variants=2)
+    assert (
+        "- head started by fitted, and by it again on the trained encoder, with 2 near variant(s) "
+        "of each text" in model_card(RECIPE.model_copy(update={"head": near}))
+    )
     alone = model_card(RECIPE.model_copy(update={"head": HeadConfig(start="none")}))
     assert "7 steps, each a batch of the one task\n- batches of 32\n" in alone
     assert "no head" in alone

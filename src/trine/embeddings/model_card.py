@@ -129,9 +129,10 @@ def _steps(recipe: Recipe) -> list[str]:
     elif together == count:
         what = f"each the sum of the gradients of a batch of every task, {count} in all"
     else:
+        drawn = f"drawn by (rows) ** {training.alpha:g}"
         what = (
             f"each the sum of the gradients of {together} of {count} tasks' batches, the tasks "
-            f"drawn by (rows) ** {training.alpha:g}"
+            f"{'in shuffled rounds' if training.in_rounds else drawn}"
         )
     own = [f"{task.name} {task.batch_size}" for task in recipe.trained if task.batch_size]
     sizes = f"batches of {training.batch_size}"
@@ -143,7 +144,12 @@ def _head(recipe: Recipe) -> str:
     if start == "none":
         return "no head: the encoder's own width"
     again = recipe.head.refit and start != "random"
-    return f"head started by {start}{', and by it again on the trained encoder' if again else ''}"
+    parts = [f"head started by {start}"]
+    if again:
+        parts.append("and by it again on the trained encoder")
+    if start == "fitted" and recipe.head.fit_variants:
+        parts.append(f"with {recipe.head.fit_variants} near variant(s) of each text")
+    return ", ".join(parts)
 
 
 def _changed(model: ModelConfig) -> list[str]:
