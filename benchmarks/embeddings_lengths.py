@@ -4,11 +4,11 @@
     python benchmarks/embeddings_lengths.py RECIPE --arm single --steps 100 400 --seed 0 --out FILE
 
 A length is a number of updates on each task; fewer tasks in a step make more steps (with alpha 0,
-in rounds). Every length is a training of its own with the whole schedule, so that its end can be
-compared. A single-task model gets as many updates on its task as the joint model; with
-`head.per_task` both are scored on trained tasks with that task's own head, as in the study. Rows
-that `validation_rows` puts aside are scored too, so that a length can be chosen without a look at
-the test rows.
+in rounds); with `training.branch_steps` the last of them are those of the task's branch. Every
+length is a training of its own with the whole schedule, so that its end can be compared. A
+single-task model gets as many updates on its task as the joint model; with `head.per_task` both are
+scored on trained tasks with that task's own head, as in the study. Rows that `validation_rows` puts
+aside are scored too, so that a length can be chosen without a look at the test rows.
 
 One process does one arm of one seed; start several side by side. Each model's scores are appended
 to the file as one JSON line a score when they are there.
@@ -29,6 +29,7 @@ from typing import Any
 import torch
 
 from trine.core.seeding import Seeds
+from trine.embeddings.branches import BRANCHES, branch_model, fit_branches, single_recipe
 from trine.embeddings.building import build_encoder
 from trine.embeddings.config import Recipe, load_recipe
 from trine.embeddings.encoder import add_head, head_of, load_base
@@ -39,7 +40,6 @@ from trine.embeddings.refit import refit_head
 from trine.embeddings.task_heads import fit_task_heads
 from trine.embeddings.tasks import Task
 from trine.embeddings.training import fit
-from trine.embeddings.transfer import single_recipe
 
 
 def main() -> None:
@@ -58,7 +58,8 @@ def main() -> None:
             if name:
                 own = single_recipe(recipe, name, steps)
             else:
-                training = recipe.training.model_copy(update={"steps": joint_steps(recipe, steps)})
+                joint = joint_steps(recipe, steps - recipe.training.branch_steps)
+                training = recipe.training.model_copy(update={"steps": joint})
                 own = recipe.model_copy(update={"training": training})
             roles = {config.name: config for config in own.tasks}
             tasks = [Task(roles[task.name], task.frame) for task in loaded]
@@ -95,7 +96,15 @@ def _learn_and_score(
     trained = [task for task in tasks if task.config.role == "train" and task.kind != "unlabelled"]
     linear = head_of(model).linear
     weight, bias = linear.weight.detach().clone(), linear.bias.detach().clone()
-    if recipe.head.per_task:
+    if recipe.training.branch_steps:
+        with tempfile.TemporaryDirectory() as scratch:
+            paths = fit_branches(model, tasks, recipe, folder=Path(scratch) / BRANCHES,
+                                 checkpoints=Path(scratch), seeds=seeds)  # fmt: skip
+            for path in paths:
+                own = [task for task in trained if task.name == path.stem]
+                branch = branch_model(model, path)
+                _score(branch, own, widths, facts | {"head": "computed"}, options)
+    elif recipe.head.per_task:
         computed = fit_task_heads(model, tasks, recipe.head, child, widths)
         for task in trained:
             if task.name in result.heads:

@@ -2,7 +2,14 @@ import io
 
 from rich.console import Console
 
-from trine.core.progress import EventProgress, Progress, ProgressEvent, RichProgress, SilentProgress
+from trine.core.progress import (
+    EventProgress,
+    LineProgress,
+    Progress,
+    ProgressEvent,
+    RichProgress,
+    SilentProgress,
+)
 
 
 def work(progress: Progress) -> None:
@@ -25,7 +32,23 @@ def test_events_tell_everything():
     ]
 
 
-def test_a_terminal_shows_bars_and_a_pipe_nothing():
+def test_a_log_gets_a_line_now_and_then():
+    now = [0.0]
+    lines: list[str] = []
+    progress = LineProgress(lines.append, seconds=10, clock=lambda: now[0])
+    with progress.task("training", total=1000) as task, progress.task("inner") as inner:
+        for second in range(0, 40, 4):
+            now[0] = second
+            task.advance(100, note=f"loss {second}")
+            inner.advance()
+    assert lines == [
+        "training: 400 of 1,000 (loss 12)",
+        "training: 700 of 1,000 (loss 24)",
+        "training: 1,000 of 1,000 (loss 36)",
+    ]
+
+
+def test_a_terminal_shows_bars_and_silence_is_silent():
     terminal = io.StringIO()
     work(RichProgress(Console(file=terminal, force_terminal=True, width=100)))
     assert "outer" in terminal.getvalue()

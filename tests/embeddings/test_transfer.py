@@ -19,9 +19,10 @@ from sentence_transformers import SentenceTransformer
 from tests.embeddings.small_encoders import sentence, small_encoder
 from trine.core.errors import ConfigError, UsageError
 from trine.core.records import read_metrics
+from trine.embeddings.branches import single_recipe
 from trine.embeddings.config import Recipe, load_recipe
 from trine.embeddings.loading import load_tasks
-from trine.embeddings.transfer import single_recipe, task_updates, transfer
+from trine.embeddings.transfer import task_updates, transfer
 
 ROW = {
     "model", "task", "language", "metric", "score", "se", "n", "width", "arm", "trained", "seed",
@@ -228,6 +229,25 @@ def test_with_heads_of_their_own_trained_tasks_are_scored_by_them(
     assert tasks["multi+shared"] == {"one", "two"}
     again = transfer(recipe, base, directory=tmp_path / "run", **how).rows
     assert again.equals(rows)
+
+
+def test_with_branches_both_arms_have_as_many_updates_on_a_task(
+    place: Path, tmp_path: Path
+) -> None:
+    settings = ["head.per_task=true", "training.steps=5", "training.branch_steps=3"]
+    recipe, base = load_recipe(place / "recipe.toml", settings)
+    run = tmp_path / "run"
+    rows = transfer(recipe, base, directory=run, seeds=1, draws=1, matrix_seeds=0, widths=(4,)).rows
+    assert set(rows["arm"]) == {"base", "base+pca", "single", "multi", "multi+shared"}
+    assert set(rows.filter(pl.col("arm") == "multi+shared")["task"]) == {"one", "two"}
+    cells = run / "cells"
+    joint = read_metrics(cells / "multi_seed-0" / "run" / "metrics.jsonl")
+    for name in ("one", "two"):
+        branch = read_metrics(cells / "multi_seed-0" / "run" / "branches" / f"{name}.jsonl")
+        alone = read_metrics(cells / f"single_{name}_seed-0" / "run" / "metrics.jsonl")
+        assert set(branch["task"]) == set(alone["task"]) == {name}
+        assert branch.height == 3
+        assert alone.height == joint.filter(pl.col("task") == name).height + 3
 
 
 def test_other_rows_than_the_study_began_with_are_refused(

@@ -76,17 +76,44 @@ def train(
     if dry_run:
         _show_plan(plan(resolved, base), as_json)
         return
-    from trine.embeddings.train_report import scores_table
+    from trine.embeddings.train_report import OWN, scores_table
 
     done = run_training(
         resolved, base, root=runs, directory=directory, progress=make_progress(), say=say
     )
+    tables = [scores_table(done.scores)] if done.scores else []
+    if done.own_scores:
+        tables.append(scores_table(done.own_scores, OWN))
     emit(
         done.document,
         as_json=as_json,
-        tables=[scores_table(done.scores)] if done.scores else [],
+        tables=tables,
         text=f"model: {done.model}\nreport: {done.run.report}",
     )
+
+
+@app.command()
+def branch(
+    run: Annotated[Path, typer.Argument(help="Run directory of a finished training.")],
+    task: Annotated[str, typer.Argument(help="A task that the recipe trains.")],
+    out: Annotated[Path, typer.Option("--out", help="Folder to write.")],
+    width: Annotated[
+        int | None, typer.Option(min=1, help="Of the vectors.  [default: the recipe's dimension]")
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Write one task's own model: the joint one with that task's branch, or its own head.
+
+    Example: trine embeddings branch runs/my-run banking77 --out banking77-model
+    """
+    from trine.core.extras import require
+
+    require("embeddings", "trine embeddings branch")
+    from trine.embeddings.branches import write_task_model
+
+    size = write_task_model(run, task, out, width)
+    document = {"model": str(out), "task": task, "width": size}
+    emit(document, as_json=as_json, text=f"model of {task}, {size} numbers: {out}")
 
 
 def _show_plan(facts: dict[str, Any], as_json: bool) -> None:

@@ -107,11 +107,13 @@ def say_table(table: "Table") -> None:
 
 
 def make_progress() -> "Progress":
-    """Bars if stderr is a terminal and `--quiet` is not given, else silence."""
-    from trine.core.progress import RichProgress, SilentProgress
+    """Bars if stderr is a terminal, a line now and then if it is a log; `--quiet`: nothing."""
+    from trine.core.progress import LineProgress, RichProgress, SilentProgress
 
-    if _settings.get().quiet or not sys.stderr.isatty():
+    if _settings.get().quiet:
         return SilentProgress()
+    if not sys.stderr.isatty():
+        return LineProgress(say)
     return RichProgress(talk())
 
 

@@ -1,4 +1,4 @@
-"""One way to tell how far a computation is: rich on a terminal, silent in pipes, events elsewhere.
+"""One way to tell how far a computation is: bars on a terminal, a line now and then elsewhere.
 
 with progress.task("solving", total=10) as task:
     for seed in range(10):
@@ -6,6 +6,7 @@ with progress.task("solving", total=10) as task:
         task.advance(note="value 10.56")
 """
 
+import time
 from collections.abc import Callable, Generator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
@@ -16,7 +17,15 @@ if TYPE_CHECKING:
     from rich.progress import Progress as RichBar
     from rich.progress import TaskID
 
-__all__ = ["EventProgress", "Progress", "ProgressEvent", "RichProgress", "SilentProgress", "Task"]
+__all__ = [
+    "EventProgress",
+    "LineProgress",
+    "Progress",
+    "ProgressEvent",
+    "RichProgress",
+    "SilentProgress",
+    "Task",
+]
 
 
 class Task(Protocol):
@@ -87,6 +96,41 @@ class _EventTask:
     def advance(self, amount: float = 1, note: str = "") -> None:
         self.done += amount
         self._receive(ProgressEvent(self._description, self.done, self._total, note))
+
+
+class LineProgress:
+    """A line now and then, for logs and pipes: a short computation says nothing.
+
+    Args:
+      say: prints one line.
+      seconds: between two lines, and before the first.
+      clock: seconds that have passed.
+    """
+
+    def __init__(
+        self,
+        say: Callable[[str], object],
+        seconds: float = 20.0,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._say = say
+        self._seconds = seconds
+        self._clock = clock
+        self._last = clock()
+
+    @contextmanager
+    def task(self, description: str, total: float | None = None) -> Generator[Task]:
+        """A task that is told of when there is time for a line."""
+        yield _EventTask(self._tell, description, total)
+
+    def _tell(self, event: ProgressEvent) -> None:
+        now = self._clock()
+        if now - self._last < self._seconds:
+            return
+        self._last = now
+        of = "" if event.total is None else f" of {event.total:,.10g}"
+        note = f" ({event.note})" if event.note else ""
+        self._say(f"{event.description}: {event.done:,.10g}{of}{note}")
 
 
 class RichProgress:

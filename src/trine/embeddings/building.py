@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from trine.embeddings.bases import Base
 
-__all__ = ["build_encoder", "finish", "training_texts"]
+__all__ = ["build_encoder", "finish", "prepare", "training_texts"]
 
 _LOG = logging.getLogger(__name__)
 
@@ -52,6 +52,22 @@ def build_encoder(
         )
     if config.prune_vocabulary:
         _LOG.info("%s", prune_vocabulary(model, training_texts(tasks)))
+    return prepare(model, recipe, tasks, seeds), base
+
+
+def prepare(
+    model: SentenceTransformer, recipe: Recipe, tasks: Sequence[Task], seeds: Seeds
+) -> SentenceTransformer:
+    """An encoder without a head, made ready to be trained: head, frozen parts, adapters, cache.
+
+    Args:
+      model: changed in place.
+      recipe: its `model`, `head` and `dimension` count.
+      tasks: the head starts from their training texts.
+      seeds: of the choice of texts, of a random head and of adapters.
+    """
+    config = recipe.model
+    width = model.get_embedding_dimension()
     widths = trained_widths(recipe.training, recipe.dimension, width) if width else ()
     model = add_head(model, tasks, recipe.head, seeds.child("head"), widths)
     freeze(model, config)
@@ -60,7 +76,7 @@ def build_encoder(
     # A GPU computes lower layers faster than their outputs can be brought to it.
     if config.freeze_layers and model.device.type == "cpu":
         cache_frozen_layers(model, config.freeze_layers)
-    return model, base
+    return model
 
 
 def training_texts(tasks: Sequence[Task]) -> Iterator[str]:

@@ -258,6 +258,8 @@ class TrainingConfig(Config):
         own (`model.task_heads`); 0: labels speak through these heads only.
       cache_rows: gradient caching in pieces of so many texts; 0: off.
       max_tokens: texts are cut here while training; None: the model's limit.
+      branch_steps: after the joint steps, so many more in which each task trains upper layers and
+        a head of its own, from the joint encoder on (see `trine.embeddings.branches`); 0: none.
       save_every: steps between checkpoints.
     """
 
@@ -283,6 +285,7 @@ class TrainingConfig(Config):
     shared_loss: float = Field(default=1.0, ge=0)
     cache_rows: int = Field(default=0, ge=0)
     max_tokens: int | None = Field(default=64, ge=8)
+    branch_steps: int = Field(default=0, ge=0)
     save_every: int = Field(default=50, ge=1)
 
     @property
@@ -329,6 +332,10 @@ class Recipe(Config):
             raise ValueError(
                 f"task {idle[0]!r} is unlabelled: it needs training.distillation above 0 "
                 "(or its own)"
+            )
+        if self.training.branch_steps and not self.head.per_task:
+            raise ValueError(
+                "training.branch_steps needs head.per_task = true: a branch has a head"
             )
         twice = [name for name, n in Counter(t.name for t in self.tasks).items() if n > 1]
         if twice:

@@ -19,7 +19,9 @@ if TYPE_CHECKING:
     from trine.core.report import Picture
     from trine.core.runs import Run
 
-__all__ = ["scores_table", "write_train_report"]
+__all__ = ["OWN", "scores_table", "write_train_report"]
+
+OWN = "Scores of each task with its own head or branch (0 to 100)"
 
 _WINDOW = 20
 
@@ -44,15 +46,31 @@ def scores_table(scores: Sequence[ScoreRow], title: str = "Scores (0 to 100)") -
 
 
 def write_train_report(
-    run: Run, recipe: Recipe, scores: Sequence[ScoreRow], trained: dict[str, Any]
+    run: Run,
+    recipe: Recipe,
+    scores: Sequence[ScoreRow],
+    trained: dict[str, Any],
+    own: Sequence[ScoreRow] = (),
 ) -> Path:
-    """Writes `tables/scores.csv`, the figure of the losses and `report.html`."""
+    """Writes `tables/scores.csv`, the figure of the losses and `report.html`.
+
+    Args:
+      run: of the training.
+      recipe: that was trained.
+      scores: of the one model.
+      trained: what training was like.
+      own: of the tasks that have a head or a branch of their own, with it.
+    """
     sections: list[Section] = []
     if scores:
         table = scores_table(scores)
         save_table(table, run.tables, "scores")
+        tables = [table]
+        if own:
+            tables.append(scores_table(own, OWN))
+            save_table(tables[1], run.tables, "own-scores")
         note = "Rows of the test split; vectors cut to their first numbers and brought to length 1."
-        sections.append(Section("Evaluation", tables=[table], notes=[note]))
+        sections.append(Section("Evaluation", tables=tables, notes=[note]))
     metrics = read_metrics(run.metrics_path)
     if metrics.height:
         sections.append(Section("Training", figures=[_losses(metrics, run.figures)]))

@@ -9,6 +9,7 @@ A run leaves, beside what every run leaves (`trine.core.runs`):
     tables/scores.csv      the evaluation
     checkpoints/           the newest state of the training
     task-heads.safetensors heads of the tasks' own, if the recipe has `head.per_task`
+    branches/              a branch for each task in its place, with `training.branch_steps`
 
 The name of the directory holds a digest of the rows too: other data of the same recipe is another
 run.
@@ -57,6 +58,7 @@ class TrainResult:
       model: folder of the model at the recipe's dimension.
       full: folder of the model at full width.
       scores: of both widths.
+      own_scores: of the tasks that have a head or a branch of their own, with it.
       document: what `--json` prints.
     """
 
@@ -64,6 +66,7 @@ class TrainResult:
     model: Path
     full: Path
     scores: list[ScoreRow]
+    own_scores: list[ScoreRow]
     document: dict[str, Any]
 
 
@@ -109,9 +112,12 @@ def train(
         return _stored(run)
     with run:
         full, trained = _trained(run, recipe, tasks, progress, say)
+        _branches(run, recipe, tasks, full, progress, say)
         scores: list[ScoreRow] = []
+        own: list[ScoreRow] = []
         if evaluate:
             scores = _scores(run, recipe, tasks, full, progress)
+            own = _own_scores(run, recipe, tasks, full)
         document = {
             "run_dir": str(run.directory),
             "model": str(run.directory / "model"),
@@ -119,8 +125,9 @@ def train(
             "width": full.get_embedding_dimension(),
             **trained,
             "scores": [asdict(row) for row in scores],
+            "own_scores": [asdict(row) for row in own],
         }
-        _report(run, recipe, scores, trained)
+        _report(run, recipe, scores, own, trained)
         write_json(run.directory / RESULT, document)
     return _stored(run)
 
@@ -163,7 +170,7 @@ def _trained(
         width = model.get_embedding_dimension() or 0
         widths = trained_widths(recipe.training, recipe.dimension, width)
         refit_head(model, tasks, recipe.head, run.seeds.child("head"), widths)
-        if recipe.head.per_task:
+        if recipe.head.per_task and not recipe.training.branch_steps:
             heads = fit_task_heads(model, tasks, recipe.head, run.seeds.child("head"), widths)
             save_task_heads(heads, run.directory / HEADS)
     facts = {
@@ -183,6 +190,23 @@ def _trained(
             base_source=base.source,
         )
     return model, facts
+
+
+def _branches(
+    run: Run,
+    recipe: Recipe,
+    tasks: Sequence[Task],
+    full: SentenceTransformer,
+    progress: Progress | None,
+    say: Callable[[str], None],
+) -> None:
+    from trine.embeddings.branches import BRANCHES, fit_branches
+
+    if recipe.training.branch_steps:
+        fit_branches(
+            full, tasks, recipe, folder=run.directory / BRANCHES, checkpoints=run.checkpoints,
+            seeds=run.seeds, progress=progress, say=say,
+        )  # fmt: skip
 
 
 def _scores(
@@ -218,17 +242,42 @@ def _scores(
     return scores
 
 
-def _report(run: Run, recipe: Recipe, scores: Sequence[ScoreRow], trained: dict[str, Any]) -> None:
+def _own_scores(
+    run: Run, recipe: Recipe, tasks: Sequence[Task], full: SentenceTransformer
+) -> list[ScoreRow]:
+    from trine.embeddings.branches import BRANCHES, evaluate_branches
+    from trine.embeddings.task_heads import HEADS, evaluate_heads, load_task_heads
+
+    if not recipe.head.per_task:
+        return []
+    widths = sorted({recipe.dimension, full.get_embedding_dimension() or recipe.dimension})
+    name = run.directory.name
+    if recipe.training.branch_steps:
+        folder = run.directory / BRANCHES
+        return evaluate_branches(full, folder, tasks, model_name=name, widths=widths)
+    heads = load_task_heads(run.directory / HEADS)
+    learned = [task for task in tasks if task.name in heads]
+    return evaluate_heads(full, heads, learned, model_name=name, widths=widths)[1]
+
+
+def _report(
+    run: Run,
+    recipe: Recipe,
+    scores: Sequence[ScoreRow],
+    own: Sequence[ScoreRow],
+    trained: dict[str, Any],
+) -> None:
     from trine.embeddings.train_report import write_train_report
 
-    write_train_report(run, recipe, scores, trained)
+    write_train_report(run, recipe, scores, trained, own)
 
 
 def _stored(run: Run) -> TrainResult:
     document = read_json(run.directory / RESULT)
     scores = [ScoreRow(**row) for row in document["scores"]]
+    own = [ScoreRow(**row) for row in document.get("own_scores", [])]
     place = run.directory
-    return TrainResult(run, place / "model", place / "model-full", scores, document)
+    return TrainResult(run, place / "model", place / "model-full", scores, own, document)
 
 
 def data_digest(tasks: Sequence[Task]) -> str:
@@ -285,12 +334,18 @@ def plan(recipe: Recipe, base: Path) -> dict[str, Any]:
                 "loss": loss_name(task.config, training) if task.name in rows else None,
                 "batch_size": task.config.batch_size or training.batch_size,
                 "rate": None if (r := rates.get(task.name)) is None else round(float(r), 4),
-                "updates": round(updates[task.name]) if task.name in updates else None,
+                "updates": _all_updates(task, updates, training.branch_steps),
                 "dropped": fact.incomplete + fact.repeats + fact.leaks + fact.foreign_leaks,
             }
             for task, fact in zip(tasks, facts, strict=True)
         ],
     }
+
+
+def _all_updates(task: Task, joint: dict[str, float], branch_steps: int) -> int | None:
+    if task.name not in joint:
+        return None
+    return round(joint[task.name]) + (0 if task.kind == "unlabelled" else branch_steps)
 
 
 def _millions(count: int) -> str:

@@ -6,12 +6,14 @@ Arms, each scored on every task of the recipe:
     base+pca   the same, cut by principal directions fitted on the training mixture
     single     for each trained task and seed, a model that learned that task alone
     multi      for each seed, one model that learned them all; with `head.per_task` each trained
-               task is scored with its own head, as the single-task model's is, and the rows of
-               `multi+shared` have its scores with the shared one
+               task is scored with its own head (with `training.branch_steps`, its own branch), as
+               the single-task model's is, and the rows of `multi+shared` have its scores with the
+               shared one
 
 A single-task model gets exactly as many updates on its task's data as the multi-task model of the
-same seed spends on it, from the same base, with the same losses, rates and batch sizes. Differences
-are paired by seed. Splits and choices of rows are those of the recipe's seed in every cell.
+same seed spends on it (joint steps and those of the task's branch together), from the same base,
+with the same losses, rates and batch sizes. Differences are paired by seed. Splits and choices of
+rows are those of the recipe's seed in every cell.
 
 A cell (one model) is one run directory below the study's; what is finished is not done again. Of a
 single-task model only the scores and the record stay, not its weights.
@@ -40,6 +42,7 @@ from trine.core.executors import Executor, SerialExecutor
 from trine.core.progress import Progress, SilentProgress
 from trine.core.runs import Run, open_run
 from trine.core.seeding import Seeds
+from trine.embeddings.branches import single_recipe
 from trine.embeddings.config import Recipe
 from trine.embeddings.loading import load_tasks
 from trine.embeddings.tasks import ScoreRow, Task
@@ -47,7 +50,7 @@ from trine.embeddings.tasks import ScoreRow, Task
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
 
-__all__ = ["WIDTHS", "TransferResult", "single_recipe", "task_updates", "transfer"]
+__all__ = ["WIDTHS", "TransferResult", "task_updates", "transfer"]
 
 _LOG = logging.getLogger(__name__)
 
@@ -123,22 +126,6 @@ class TransferResult:
     run: Run
     rows: pl.DataFrame
     recipe: Recipe
-
-
-def single_recipe(recipe: Recipe, task: str, updates: int) -> Recipe:
-    """The recipe of a model that learns one task alone, with so many updates on it.
-
-    Every other task keeps its rows for scoring and is not trained on. Unlabelled text stays in both
-    arms: it teaches no task, and what it keeps of the base must not count as transfer.
-    """
-    tasks = tuple(
-        each
-        if each.name == task or each.kind == "unlabelled"
-        else each.model_copy(update={"role": "zero_shot"})
-        for each in recipe.tasks
-    )
-    training = recipe.training.model_copy(update={"steps": updates, "tasks_per_step": 0})
-    return recipe.model_copy(update={"tasks": tasks, "training": training})
 
 
 def transfer(
@@ -282,7 +269,7 @@ def _cells(run: Run, study: StudyConfig, source: Path, tasks: Sequence[Task]) ->
             if recipe.task(name).kind == "unlabelled":
                 continue
             # A task that no step drew is still shown one batch: there must be a model to score.
-            alone = single_recipe(own, name, max(1, count))
+            alone = single_recipe(own, name, max(1, count) + own.training.branch_steps)
             scored = () if own.seed - recipe.seed < full_rows else (name,)
             found.append(cell("single", name, own.seed, alone, (recipe.dimension,), scored))
     return found
@@ -306,6 +293,7 @@ def _run_cell(cell: Cell) -> None:
 
 
 def _scores(cell: Cell, model: SentenceTransformer, tasks: Sequence[Task]) -> list[ScoreRow]:
+    from trine.embeddings.branches import BRANCHES, evaluate_branches
     from trine.embeddings.evaluation.suite import evaluate_model
     from trine.embeddings.task_heads import HEADS, evaluate_heads, load_task_heads
 
@@ -318,10 +306,15 @@ def _scores(cell: Cell, model: SentenceTransformer, tasks: Sequence[Task]) -> li
     # The head of a single-task model is that task's own already.
     if cell.arm != "multi" or not cell.recipe.head.per_task:
         return evaluate_model(model, tasks, **how)
-    heads = load_task_heads(cell.directory / "run" / HEADS)
-    shared, own = evaluate_heads(model, heads, tasks, **how)
-    write_json(cell.directory / _SHARED, [asdict(row) for row in shared if row.task in heads])
-    return [row for row in shared if row.task not in heads] + own
+    if cell.recipe.training.branch_steps:
+        shared = evaluate_model(model, tasks, **how)
+        own = evaluate_branches(model, cell.directory / "run" / BRANCHES, tasks, **how)
+    else:
+        heads = load_task_heads(cell.directory / "run" / HEADS)
+        shared, own = evaluate_heads(model, heads, tasks, **how)
+    with_own = {row.task for row in own}
+    write_json(cell.directory / _SHARED, [asdict(row) for row in shared if row.task in with_own])
+    return [row for row in shared if row.task not in with_own] + own
 
 
 def _model(cell: Cell, tasks: Sequence[Task]) -> SentenceTransformer:
