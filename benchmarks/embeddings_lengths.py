@@ -4,11 +4,12 @@
     python benchmarks/embeddings_lengths.py RECIPE --arm single --steps 100 400 --seed 0 --out FILE
 
 A length is a number of updates on each task; fewer tasks in a step make more steps (with alpha 0,
-in rounds); with `training.branch_steps` the last of them are those of the task's branch. Every
-length is a training of its own with the whole schedule, so that its end can be compared. A
-single-task model gets as many updates on its task as the joint model; with `head.per_task` both are
-scored on trained tasks with that task's own head, as in the study. Rows that `validation_rows` puts
-aside are scored too, so that a length can be chosen without a look at the test rows.
+in rounds); with `training.branch_steps` the last of them are those of the task's branch, in both
+arms. Every length is a training of its own with the whole schedule, so that its end can be
+compared. A single-task model gets as many updates on its task as the joint model; with
+`head.per_task` both are scored on trained tasks with that task's own head, as in the study. Rows
+that `validation_rows` puts aside are scored too, so that a length can be chosen without a look at
+the test rows.
 
 One process does one arm of one seed; start several side by side. Each model's scores are appended
 to the file as one JSON line a score when they are there.
@@ -56,7 +57,8 @@ def main() -> None:
     for steps in options.steps:
         for name in [""] if options.arm == "multi" else options.task or names:
             if name:
-                own = single_recipe(recipe, name, steps)
+                last = recipe.training.branch_steps
+                own = single_recipe(recipe, name, steps - last, last)
             else:
                 joint = joint_steps(recipe, steps - recipe.training.branch_steps)
                 training = recipe.training.model_copy(update={"steps": joint})

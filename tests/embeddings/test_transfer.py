@@ -19,8 +19,9 @@ from sentence_transformers import SentenceTransformer
 from tests.embeddings.small_encoders import sentence, small_encoder
 from trine.core.errors import ConfigError, UsageError
 from trine.core.records import read_metrics
-from trine.embeddings.branches import single_recipe
+from trine.embeddings.branches import evaluate_branches, single_recipe
 from trine.embeddings.config import Recipe, load_recipe
+from trine.embeddings.encoder import load_model
 from trine.embeddings.loading import load_tasks
 from trine.embeddings.transfer import task_updates, transfer
 
@@ -243,11 +244,30 @@ def test_with_branches_both_arms_have_as_many_updates_on_a_task(
     cells = run / "cells"
     joint = read_metrics(cells / "multi_seed-0" / "run" / "metrics.jsonl")
     for name in ("one", "two"):
-        branch = read_metrics(cells / "multi_seed-0" / "run" / "branches" / f"{name}.jsonl")
-        alone = read_metrics(cells / f"single_{name}_seed-0" / "run" / "metrics.jsonl")
-        assert set(branch["task"]) == set(alone["task"]) == {name}
-        assert branch.height == 3
-        assert alone.height == joint.filter(pl.col("task") == name).height + 3
+        single = cells / f"single_{name}_seed-0" / "run"
+        alone = read_metrics(single / "metrics.jsonl")
+        assert alone.height == joint.filter(pl.col("task") == name).height
+        for place in (cells / "multi_seed-0" / "run", single):
+            branch = read_metrics(place / "branches" / f"{name}.jsonl")
+            assert set(branch["task"]) == set(alone["task"]) == {name}
+            assert branch.height == 3
+        assert [path.stem for path in (single / "branches").glob("*.jsonl")] == [name]
+    # A single-task model is scored with its branch where it learned, and as it is elsewhere.
+    own = single_scores(rows, "one")
+    model = load_model(cells / "multi_seed-0" / "run" / "model-full")
+    folder = cells / "multi_seed-0" / "run" / "branches"
+    tasks, _ = load_tasks(recipe, base)
+    branched = evaluate_branches(model, folder, tasks, widths=[4], draws=1)
+    multi = rows.filter((pl.col("arm") == "multi") & (pl.col("width") == 4))
+    for row in branched:
+        at = (pl.col("task") == row.task) & (pl.col("metric") == row.metric)
+        assert multi.filter(at)["score"].item() == pytest.approx(row.score, abs=1e-3)
+    assert own.height
+
+
+def single_scores(rows: pl.DataFrame, task: str) -> pl.DataFrame:
+    """Of the models that learned a task alone."""
+    return rows.filter((pl.col("arm") == "single") & (pl.col("trained") == task))
 
 
 def test_other_rows_than_the_study_began_with_are_refused(

@@ -50,11 +50,17 @@ BRANCHES = "branches"
 _ENCODER = "encoder."
 
 
-def single_recipe(recipe: Recipe, task: str, updates: int) -> Recipe:
+def single_recipe(recipe: Recipe, task: str, updates: int, branch_steps: int = 0) -> Recipe:
     """The recipe of a model that learns one task alone, with so many updates on it.
 
     Every other task keeps its rows for scoring and is not trained on. Unlabelled text stays: it
     teaches no task, and what it keeps of the base must not count as transfer.
+
+    Args:
+      recipe: of all tasks.
+      task: the name of the one.
+      updates: steps of the encoder that others would share.
+      branch_steps: of the branch that follows.
     """
     tasks = tuple(
         each
@@ -63,7 +69,7 @@ def single_recipe(recipe: Recipe, task: str, updates: int) -> Recipe:
         for each in recipe.tasks
     )
     training = recipe.training.model_copy(
-        update={"steps": updates, "tasks_per_step": 0, "branch_steps": 0}
+        update={"steps": updates, "tasks_per_step": 0, "branch_steps": branch_steps}
     )
     return recipe.model_copy(update={"tasks": tasks, "training": training})
 

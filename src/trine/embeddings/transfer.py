@@ -11,9 +11,10 @@ Arms, each scored on every task of the recipe:
                shared one
 
 A single-task model gets exactly as many updates on its task's data as the multi-task model of the
-same seed spends on it (joint steps and those of the task's branch together), from the same base,
-with the same losses, rates and batch sizes. Differences are paired by seed. Splits and choices of
-rows are those of the recipe's seed in every cell.
+same seed spends on it, from the same base, with the same losses, rates and batch sizes; with
+`training.branch_steps` it has a branch too, from the encoder that learned alone, so that the arms
+differ in company only. Differences are paired by seed. Splits and choices of rows are those of the
+recipe's seed in every cell.
 
 A cell (one model) is one run directory below the study's; what is finished is not done again. Of a
 single-task model only the scores and the record stay, not its weights.
@@ -42,7 +43,7 @@ from trine.core.executors import Executor, SerialExecutor
 from trine.core.progress import Progress, SilentProgress
 from trine.core.runs import Run, open_run
 from trine.core.seeding import Seeds
-from trine.embeddings.branches import single_recipe
+from trine.embeddings.branches import BRANCHES, single_recipe
 from trine.embeddings.config import Recipe
 from trine.embeddings.loading import load_tasks
 from trine.embeddings.tasks import ScoreRow, Task
@@ -106,6 +107,11 @@ class Cell:
     max_rows: int | None
     draws: int
     scored: tuple[str, ...] = ()
+
+    @property
+    def is_trained(self) -> bool:
+        """Whether it is a model that learned something."""
+        return self.arm in ("single", "multi")
 
     @property
     def model(self) -> str:
@@ -269,7 +275,7 @@ def _cells(run: Run, study: StudyConfig, source: Path, tasks: Sequence[Task]) ->
             if recipe.task(name).kind == "unlabelled":
                 continue
             # A task that no step drew is still shown one batch: there must be a model to score.
-            alone = single_recipe(own, name, max(1, count) + own.training.branch_steps)
+            alone = single_recipe(own, name, max(1, count), own.training.branch_steps)
             scored = () if own.seed - recipe.seed < full_rows else (name,)
             found.append(cell("single", name, own.seed, alone, (recipe.dimension,), scored))
     return found
@@ -290,10 +296,12 @@ def _run_cell(cell: Cell) -> None:
     if cell.arm == "single":  # dozens of them, each as large as the base
         for name in ("checkpoints", "model", "model-full"):
             shutil.rmtree(cell.directory / "run" / name, ignore_errors=True)
+        for path in (cell.directory / "run" / BRANCHES).glob("*.safetensors"):
+            path.unlink()
 
 
 def _scores(cell: Cell, model: SentenceTransformer, tasks: Sequence[Task]) -> list[ScoreRow]:
-    from trine.embeddings.branches import BRANCHES, evaluate_branches
+    from trine.embeddings.branches import evaluate_branches
     from trine.embeddings.evaluation.suite import evaluate_model
     from trine.embeddings.task_heads import HEADS, evaluate_heads, load_task_heads
 
@@ -303,17 +311,19 @@ def _scores(cell: Cell, model: SentenceTransformer, tasks: Sequence[Task]) -> li
     how: _How = {
         "model_name": cell.model, "widths": widths, "max_rows": cell.max_rows, "draws": cell.draws,
     }  # fmt: skip
-    # The head of a single-task model is that task's own already.
-    if cell.arm != "multi" or not cell.recipe.head.per_task:
+    if not cell.is_trained or not cell.recipe.head.per_task:
         return evaluate_model(model, tasks, **how)
     if cell.recipe.training.branch_steps:
         shared = evaluate_model(model, tasks, **how)
         own = evaluate_branches(model, cell.directory / "run" / BRANCHES, tasks, **how)
+    elif cell.arm == "single":  # its head is that task's own already
+        return evaluate_model(model, tasks, **how)
     else:
         heads = load_task_heads(cell.directory / "run" / HEADS)
         shared, own = evaluate_heads(model, heads, tasks, **how)
     with_own = {row.task for row in own}
-    write_json(cell.directory / _SHARED, [asdict(row) for row in shared if row.task in with_own])
+    if cell.arm == "multi":
+        write_json(cell.directory / _SHARED, [asdict(r) for r in shared if r.task in with_own])
     return [row for row in shared if row.task not in with_own] + own
 
 
