@@ -54,6 +54,8 @@ def main() -> None:
     if options.arm == "base":
         _score_base(recipe, loaded, options)
         return
+    if min(options.steps) <= recipe.training.branch_steps:
+        raise SystemExit(f"--steps: more than the branches' {recipe.training.branch_steps}")
     for steps in options.steps:
         for name in [""] if options.arm == "multi" else options.task or names:
             if name:

@@ -9,21 +9,28 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from pydantic import ValidationError
 from sentence_transformers import SentenceTransformer
 
 from tests.embeddings.small_encoders import small_encoder
 from tests.embeddings.small_training import label_frame, label_task, pair_task, small_recipe
 from trine.cli.app import main
-from trine.core.artifacts import write_arrays
+from trine.core.artifacts import read_arrays, write_arrays
 from trine.core.errors import DataError
 from trine.core.seeding import Seeds
-from trine.embeddings.branches import BRANCHES, branch_model, fit_branches, single_recipe
+from trine.embeddings.branches import (
+    BRANCHES,
+    branch_model,
+    evaluate_branches,
+    fit_branches,
+    single_recipe,
+)
 from trine.embeddings.building import build_encoder
 from trine.embeddings.config import HeadConfig, Recipe
 from trine.embeddings.encoder import add_head, head_of
 from trine.embeddings.inference import first_module
-from trine.embeddings.task_heads import fit_task_heads
+from trine.embeddings.task_heads import HEADS, fit_task_heads, load_task_heads
 from trine.embeddings.tasks import Task
 from trine.embeddings.training import fit
 
@@ -109,6 +116,7 @@ def test_what_is_there_is_not_trained_again_and_the_rest_is(
     joint: SentenceTransformer, tasks: list[Task], recipe: Recipe, tmp_path: Path
 ) -> None:
     paths = branches(joint, tasks, recipe, tmp_path)
+    assert not list((tmp_path / "checkpoints").iterdir())  # so what is gone is trained from 0
     kept, gone = paths["one"].stat().st_mtime_ns, paths["two"].read_bytes()
     paths["two"].unlink()
     assert branches(joint, tasks, recipe, tmp_path) == paths
@@ -116,13 +124,37 @@ def test_what_is_there_is_not_trained_again_and_the_rest_is(
     assert paths["two"].read_bytes() == gone
 
 
-def test_a_file_of_another_model_is_refused(joint: SentenceTransformer, tmp_path: Path) -> None:
+def test_a_file_of_another_model_is_refused(
+    joint: SentenceTransformer, tasks: list[Task], recipe: Recipe, tmp_path: Path
+) -> None:
     path = tmp_path / "one.safetensors"
     with pytest.raises(DataError, match=r"no branch.*branch_steps"):
         branch_model(joint, path)
     write_arrays(path, {"head.weight": np.zeros((3, 3), np.float32)})
-    with pytest.raises(DataError, match="another model"):
+    with pytest.raises(DataError, match="no branch of this model"):
         branch_model(joint, path)
+    paths = branches(joint, tasks, recipe, tmp_path)
+    branch_model(joint, paths["one"])
+    with torch.no_grad():
+        first_module(joint).auto_model.encoder.layer[0].output.dense.bias.add_(1e-3)
+    with pytest.raises(DataError, match="another joint model"):
+        branch_model(joint, paths["one"])
+    # A branch that is gone is no reason to score the task by the shared head.
+    paths["two"].unlink()
+    with pytest.raises(DataError, match="no branch"):
+        evaluate_branches(joint, tmp_path / BRANCHES, tasks[1:2])
+
+
+def test_an_averaged_branch_holds_trained_layers_only(
+    joint: SentenceTransformer, tasks: list[Task], recipe: Recipe, tmp_path: Path
+) -> None:
+    averaged = recipe.model_copy(
+        update={"training": recipe.training.model_copy(update={"average": 0.9})}
+    )
+    path = branches(joint, tasks, averaged, tmp_path)["one"]
+    names = {name for name in read_arrays(path) if name.startswith("encoder.")}
+    assert names
+    assert all(name.startswith("encoder.encoder.layer.1.") for name in names)
 
 
 def test_branches_need_heads_of_their_own(recipe: Recipe) -> None:
@@ -200,6 +232,9 @@ def test_the_command_writes_the_model_that_was_scored(
     assert opened.encode(TEXTS) == pytest.approx(expected, abs=1e-5)
     card = (tmp_path / "two" / "README.md").read_text()
     assert "task two" in card
+    assert "then 2 steps on two alone, from the joint encoder" in card
+    assert "own head or branch" in (run / "report.html").read_text()
+    assert "two" in (run / "tables" / "own-scores.csv").read_text()
     assert str(tmp_path) not in card
     code, out, _ = trine("evaluate", tmp_path / "two", "--suite", trainable, "--json")
     assert code == 0
@@ -210,16 +245,50 @@ def test_the_command_writes_the_model_that_was_scored(
 
 def test_a_head_of_a_task_is_a_model_too(trainable: Path, tmp_path: Path, trine: Command) -> None:
     run = tmp_path / "heads"
-    assert trine("train", trainable, "--run", run, "--set", "training.branch_steps=0")[0] == 0
+    settings = ["--set", "training.branch_steps=0", "--json"]
+    code, out, _ = trine("train", trainable, "--run", run, *settings)
+    assert code == 0
+    own = json.loads(out)["own_scores"]
+    assert {row["task"] for row in own} == {"one", "two"}
     assert trine("branch", run, "one", "--out", tmp_path / "one", "--width", 4)[0] == 0
-    assert SentenceTransformer(str(tmp_path / "one"), device="cpu").encode(TEXTS).shape == (3, 4)
+    vectors = SentenceTransformer(str(tmp_path / "one"), device="cpu").encode(TEXTS)
+    weight, bias = load_task_heads(run / HEADS)["one"]
+    whole = SentenceTransformer(str(run / "model-full"), device="cpu")
+    below = SentenceTransformer(modules=list(whole)[:3], device="cpu").encode(TEXTS)
+    expected = below @ weight[:4].T + bias[:4]
+    expected /= np.linalg.norm(expected, axis=1, keepdims=True)
+    assert vectors == pytest.approx(expected, abs=1e-5)
+
+
+def test_a_training_that_was_killed_in_a_branch_goes_on(
+    trainable: Path, tmp_path: Path, trine: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole, run = tmp_path / "whole", tmp_path / "run"
+    assert trine("train", trainable, "--run", whole)[0] == 0
+    with monkeypatch.context() as patch:
+
+        def killed(path: Path, arrays: object) -> Path:
+            raise KeyboardInterrupt
+
+        patch.setattr("trine.embeddings.branches.write_arrays", killed)
+        assert trine("train", trainable, "--run", run)[0] == 130
+    assert (run / "model-full").is_dir()
+    code, _, err = trine("branch", run, "one", "--out", tmp_path / "out")
+    assert code == 3
+    assert "not finished" in err
+    assert trine("train", trainable, "--run", run)[0] == 0
+    for name in ("one", "two"):
+        a, b = (read_arrays(p / BRANCHES / f"{name}.safetensors") for p in (whole, run))
+        assert a.keys() == b.keys()
+        for key, value in a.items():
+            assert value == pytest.approx(b[key], abs=1e-5), key
 
 
 def test_wrong_input_is_one_line(trainable: Path, tmp_path: Path, trine: Command) -> None:
     out = tmp_path / "out"
     code, _, err = trine("branch", tmp_path / "nothing", "one", "--out", out)
     assert code == 3
-    assert "run directory of a finished training" in err
+    assert "is not a run directory" in err
     run = tmp_path / "plain"
     settings = ["--set", "training.branch_steps=0", "--set", "head.per_task=false"]
     assert trine("train", trainable, "--run", run, *settings)[0] == 0
@@ -232,6 +301,9 @@ def test_wrong_input_is_one_line(trainable: Path, tmp_path: Path, trine: Command
     assert code == 2
     assert "one, two" in err
     assert trine("branch", run, "one", "--out", out, "--width", 40)[0] == 2
+    code, _, err = trine("branch", run, "one", "--out", run / "model")
+    assert code == 2
+    assert "inside the run" in err
     (tmp_path / "notes").mkdir()
     (tmp_path / "notes" / "mine.txt").write_text("mine")
     code, _, err = trine("branch", run, "one", "--out", tmp_path / "notes")

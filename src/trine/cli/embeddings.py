@@ -109,7 +109,7 @@ def branch(
     from trine.core.extras import require
 
     require("embeddings", "trine embeddings branch")
-    from trine.embeddings.branches import write_task_model
+    from trine.embeddings.task_models import write_task_model
 
     size = write_task_model(run, task, out, width)
     document = {"model": str(out), "task": task, "width": size}

@@ -10,8 +10,9 @@ Map of the room:
   `loading` (from a file to a task; `splits`, `languages`), `tasks` (a task in memory, a score)
 * model: `bases` (encoders that need no network; `e5_file`, `e5_conversion`), `encoder` (encoder,
   pooling, head, length one), `head` (where the head starts), `refit` (the head once more, after
-  training), `task_heads` (a head for each task), `building`, `frozen_layers`, `adapters`,
-  `vocabulary` (pruning), `saving`, `model_card`
+  training), `task_heads` (a head for each task), `branches` (upper layers too;
+  `task_models`), `building`, `frozen_layers`, `adapters`, `vocabulary` (pruning), `saving`,
+  `model_card`
 * training: `losses` (they know labels), `training_rows`, `negatives`, `batches` (which rows in a
   batch, which tasks in a step), `trainer`, `training`, `train_run`, `train_report`
 * scores: `evaluation` (MTEB's protocols, triplets, recall of labels), `comparing`, `api` (any

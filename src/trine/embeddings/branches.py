@@ -15,15 +15,16 @@ sentence-transformers model again.
 from __future__ import annotations
 
 import copy
+import hashlib
 import logging
+import shutil
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from trine.core.artifacts import read_arrays, read_json, write_arrays
+from trine.core.artifacts import read_arrays, write_arrays
 from trine.core.errors import DataError, UsageError
 from trine.core.progress import Progress, SilentProgress
 from trine.core.seeding import Seeds
@@ -38,9 +39,8 @@ __all__ = [
     "branch_model",
     "evaluate_branches",
     "fit_branches",
+    "learned_tasks",
     "single_recipe",
-    "task_model",
-    "write_task_model",
 ]
 
 _LOG = logging.getLogger(__name__)
@@ -48,6 +48,7 @@ _LOG = logging.getLogger(__name__)
 BRANCHES = "branches"
 
 _ENCODER = "encoder."
+_JOINT = "joint.digest"
 
 
 def single_recipe(recipe: Recipe, task: str, updates: int, branch_steps: int = 0) -> Recipe:
@@ -101,17 +102,26 @@ def fit_branches(
     Returns:
       The files.
     """
-    names = [task.name for task in recipe.trained if task.kind != "unlabelled"]
+    names = learned_tasks(recipe)
     folder.mkdir(parents=True, exist_ok=True)
     paths = [folder / f"{name}.safetensors" for name in names]
-    shown = progress or SilentProgress()
-    with shown.task("branches", len(names)) as done:
+    with (progress or SilentProgress()).task("branches", len(names)) as done:
         for name, path in zip(names, paths, strict=True):
+            directory = checkpoints / f"branch-{name}"
             if not path.is_file():
+                say(f"branch of {name}, {recipe.training.branch_steps:,} steps")
                 own = single_recipe(recipe, name, recipe.training.branch_steps)
-                write_arrays(path, _branch(model, tasks, own, name, path, checkpoints, seeds, say))
+                mine = [Task(own.task(task.name), task.frame) for task in tasks]
+                arrays = _branch(model, mine, own, name, path, directory, seeds, progress, say)
+                write_arrays(path, arrays)
+            shutil.rmtree(directory, ignore_errors=True)
             done.advance(note=name)
     return paths
+
+
+def learned_tasks(recipe: Recipe) -> list[str]:
+    """Names of the tasks that get a part of their own."""
+    return [task.name for task in recipe.trained if task.kind != "unlabelled"]
 
 
 def _branch(
@@ -120,8 +130,9 @@ def _branch(
     recipe: Recipe,
     name: str,
     path: Path,
-    checkpoints: Path,
+    directory: Path,
     seeds: Seeds,
+    progress: Progress | None,
     say: Callable[[str], None],
 ) -> dict[str, np.ndarray]:
     from trine.embeddings.building import prepare
@@ -130,27 +141,34 @@ def _branch(
     from trine.embeddings.task_heads import fit_task_heads
     from trine.embeddings.training import fit
 
-    own = [Task(recipe.task(task.name), task.frame) for task in tasks]
     seeds = seeds.child("branch")
-    encoder = _without_head(model)
-    before = {n: w.detach().clone() for n, w in first_module(model).auto_model.state_dict().items()}
-    encoder = prepare(encoder, recipe, own, seeds)
-    directory = checkpoints / f"branch-{name}"
+    encoder = prepare(_without_head(model), recipe, tasks, seeds)
     trained = fit(
-        encoder, own, recipe, directory=directory, seeds=seeds,
-        metrics=path.with_suffix(".jsonl"), say=say,
+        encoder, tasks, recipe, directory=directory, seeds=seeds,
+        metrics=path.with_suffix(".jsonl"), progress=progress, say=say,
     ).model  # fmt: skip
     widths = trained_widths(
         recipe.training, recipe.dimension, trained.get_embedding_dimension() or 0
     )
-    weight, bias = fit_task_heads(trained, own, recipe.head, seeds.child("head"), widths)[name]
-    after = first_module(trained).auto_model.state_dict()
-    changed = {
-        f"{_ENCODER}{n}": value.detach().cpu().numpy()
-        for n, value in after.items()
-        if not value.equal(before[n])
-    }
-    return {**changed, "head.weight": weight, "head.bias": bias}
+    weight, bias = fit_task_heads(trained, tasks, recipe.head, seeds.child("head"), widths)[name]
+    before = first_module(model).auto_model.state_dict()
+    changed: dict[str, np.ndarray] = {}
+    for key, value in first_module(trained).auto_model.state_dict().items():
+        after = value.detach().cpu()
+        if not after.equal(before[key].detach().cpu()):
+            changed[f"{_ENCODER}{key}"] = after.numpy()
+    return {**changed, "head.weight": weight, "head.bias": bias, _JOINT: _digest(model)}
+
+
+def _digest(model: SentenceTransformer) -> np.ndarray:
+    """`[32]` bytes that tell the joint encoder from others."""
+    from trine.embeddings.inference import first_module
+
+    digest = hashlib.sha256()
+    for name, value in sorted(first_module(model).auto_model.state_dict().items()):
+        digest.update(name.encode())
+        digest.update(value.detach().cpu().numpy().tobytes())
+    return np.frombuffer(digest.digest(), dtype=np.uint8)
 
 
 def branch_model(model: SentenceTransformer, path: Path) -> SentenceTransformer:
@@ -184,94 +202,19 @@ def branch_model(model: SentenceTransformer, path: Path) -> SentenceTransformer:
         "head.weight": head.linear.weight,
         "head.bias": head.linear.bias,
     }
-    for name, value in arrays.items():
-        if name not in places or tuple(places[name].shape) != value.shape:
-            raise DataError(f"{path} belongs to another model: {name}", hint="train again")
+    digest = arrays.pop(_JOINT, np.empty(0))
+    shapes = {name: tuple(value.shape) for name, value in places.items()}
+    fits = all(shapes.get(name) == value.shape for name, value in arrays.items())
+    if not (fits and "head.weight" in arrays and "head.bias" in arrays):
+        raise DataError(f"{path} is no branch of this model", hint="train again")
+    if not np.array_equal(digest, _digest(model)):
+        raise DataError(
+            f"{path} is a branch of another joint model", hint="take that of the same run"
+        )
     with torch.no_grad():
         for name, value in arrays.items():
             places[name].copy_(torch.from_numpy(value))
     return own
-
-
-def task_model(run: Path, task: str) -> SentenceTransformer:
-    """The model of one task of a finished training, at full width: its branch, or its own head.
-
-    Args:
-      run: directory of the run.
-      task: its name in the recipe.
-
-    Raises:
-      UsageError: a run whose tasks have nothing of their own, or another task.
-      DataError: a directory without a finished training, or a file that cannot be read.
-    """
-    import torch
-
-    from trine.embeddings.encoder import head_of, load_model
-    from trine.embeddings.task_heads import HEADS, load_task_heads
-
-    if not (run / "model-full").is_dir():
-        raise DataError(
-            f"{run} holds no trained model", accepted="the run directory of a finished training"
-        )
-    branches = {path.stem: path for path in sorted((run / BRANCHES).glob("*.safetensors"))}
-    heads = load_task_heads(run / HEADS) if not branches and (run / HEADS).is_file() else {}
-    if not branches and not heads:
-        raise UsageError(
-            f"the tasks of {run} have no part of their own",
-            hint="train with head.per_task = true, and training.branch_steps above 0 for branches",
-        )
-    if task not in branches and task not in heads:
-        raise UsageError.unknown("task", task, sorted({*branches, *heads}))
-    full = load_model(run / "model-full")
-    if task in branches:
-        return branch_model(full, branches[task])
-    weight, bias = heads[task]
-    linear = head_of(full).linear
-    with torch.no_grad():
-        linear.weight.copy_(torch.from_numpy(weight))
-        linear.bias.copy_(torch.from_numpy(bias))
-    return full
-
-
-def write_task_model(run: Path, task: str, out: Path, width: int | None = None) -> int:
-    """Writes `task_model` as a plain sentence-transformers folder; returns the width.
-
-    Args:
-      run: directory of the run.
-      task: its name in the recipe.
-      out: the folder to write, whole or not at all.
-      width: of the vectors; None: the recipe's dimension.
-
-    Raises:
-      UsageError, DataError: see `task_model`; a width that the model does not have; a folder that
-        holds something else.
-    """
-    from trine.embeddings.bases import resolve_base
-    from trine.embeddings.config import load_recipe
-    from trine.embeddings.encoder import cut
-    from trine.embeddings.saving import save_model
-
-    model = task_model(run, task)
-    recipe, _ = load_recipe(run / "config.toml")
-    size = width or recipe.dimension
-    title = f"{recipe.title or 'model'}, task {task}"
-    licence = source = ""
-    with suppress(UsageError, DataError):  # a base that has gone since is only missed in the card
-        base = resolve_base(recipe.model.base)
-        licence, source = base.licence, base.source
-    save_model(
-        cut(model, size), out, recipe.model_copy(update={"title": title}),
-        scores=_stored_scores(run, task, size), base_licence=licence, base_source=source,
-    )  # fmt: skip
-    return size
-
-
-def _stored_scores(run: Path, task: str, width: int) -> list[ScoreRow]:
-    """What the task's own part scored when training ended."""
-    path = run / "result.json"
-    rows = read_json(path).get("own_scores", []) if path.is_file() else []
-    scores = [ScoreRow(**row) for row in rows]
-    return [row for row in scores if row.task == task and row.width == width]
 
 
 def evaluate_branches(
@@ -284,22 +227,22 @@ def evaluate_branches(
     max_rows: int | None = None,
     draws: int = 10,
 ) -> list[ScoreRow]:
-    """Scores of every task that has a branch, with that branch.
+    """Scores of every labelled task that was trained on, with its branch.
 
     See `trine.embeddings.evaluation.suite.evaluate_model` for the arguments.
 
     Raises:
-      DataError: a branch that cannot be read.
+      DataError: a branch that is missing, cannot be read or belongs to another model.
     """
     from trine.embeddings.evaluation.suite import evaluate_model
 
     rows: list[ScoreRow] = []
     for task in tasks:
-        path = folder / f"{task.name}.safetensors"
-        if path.is_file():
+        if task.config.role == "train" and task.kind != "unlabelled":
             rows += evaluate_model(
-                branch_model(model, path), [task], model_name=model_name,
-                widths=None if widths is None else list(widths), max_rows=max_rows, draws=draws,
+                branch_model(model, folder / f"{task.name}.safetensors"), [task],
+                model_name=model_name, widths=None if widths is None else list(widths),
+                max_rows=max_rows, draws=draws,
             )  # fmt: skip
     return rows
 

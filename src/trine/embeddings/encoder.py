@@ -274,5 +274,8 @@ def average_with(model: SentenceTransformer, start: dict[str, Any], weight: floa
     with torch.no_grad():
         for name, value in first_module(model).auto_model.state_dict().items():
             # Of an adapter's product B A only B, which starts at zero, is scaled: the average.
-            if value.is_floating_point() and "lora_A" not in name:
-                value.mul_(weight).add_(start[name].to(value.device), alpha=1 - weight)
+            if not value.is_floating_point() or "lora_A" in name:
+                continue
+            old = start[name].to(value.device)
+            if not value.equal(old):  # what is frozen stays so, to the last bit
+                value.mul_(weight).add_(old, alpha=1 - weight)

@@ -21,6 +21,7 @@ def model_card(
     width: int | None = None,
     licence: str = "",
     source: str = "",
+    part: str = "",
 ) -> str:
     """The card as Markdown, with the metadata that model hubs read at its head.
 
@@ -30,6 +31,7 @@ def model_card(
       width: of the vectors; None: the recipe's dimension.
       licence: of the base's weights.
       source: where the base is from.
+      part: what was done for one task after the recipe.
     """
     title = recipe.title or "Text embeddings by multi-task contrastive training"
     numbers = width or recipe.dimension
@@ -59,7 +61,7 @@ vectors = model.encode(["first text", "second text"])  # {numbers} numbers each
 
 ## Recipe
 
-{_recipe_note(recipe)}
+{_recipe_note(recipe, part)}
 ## Scores
 
 {_scores(recipe, scores)}
@@ -101,7 +103,7 @@ def _task_row(task: TaskConfig) -> str:
     return f"| {' | '.join(cell.replace('|', '/') for cell in cells)} |"
 
 
-def _recipe_note(recipe: Recipe) -> str:
+def _recipe_note(recipe: Recipe, part: str) -> str:
     training = recipe.training
     parts = [
         *_steps(recipe),
@@ -117,6 +119,8 @@ def _recipe_note(recipe: Recipe) -> str:
             parts.append(f"distillation on the texts of {task.name}, weight {task.distillation:g}")
     if training.average < 1:
         parts.append(f"encoder averaged with the base, {training.average:g} of it trained")
+    if part:
+        parts.append(part)
     parts.append(f"seed {recipe.seed}")
     return "\n".join(f"- {part}" for part in parts) + "\n"
 

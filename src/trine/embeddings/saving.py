@@ -38,6 +38,7 @@ def save_model(
     scores: Sequence[ScoreRow] = (),
     base_licence: str = "",
     base_source: str = "",
+    part: str = "",
 ) -> Path:
     """Writes the folder whole or not at all; one that is there is replaced.
 
@@ -48,6 +49,7 @@ def save_model(
       scores: for the card.
       base_licence: of the base's weights.
       base_source: where the base is from.
+      part: what was done for one task after the recipe, if anything; for the card.
 
     Raises:
       DataError: if `folder` is there and holds something else than a model, or the disk is full.
@@ -64,7 +66,7 @@ def save_model(
             model.save_pretrained(str(scratch), create_model_card=False, safe_serialization=True)
         _without_paths(scratch)
         write_toml(scratch / "recipe.toml", to_plain(_portable(recipe)))
-        _write_card(scratch, recipe, scores, base_licence, base_source)
+        _write_card(scratch, recipe, scores, base_licence, base_source, part)
     return folder
 
 
@@ -81,11 +83,16 @@ def save_scores(
 
 
 def _write_card(
-    folder: Path, recipe: Recipe, scores: Sequence[ScoreRow], licence: str, source: str
+    folder: Path,
+    recipe: Recipe,
+    scores: Sequence[ScoreRow],
+    licence: str,
+    source: str,
+    part: str = "",
 ) -> None:
     write_json(folder / SCORES, [asdict(row) for row in scores])
     card = model_card(
-        _portable(recipe), scores, width=_width(folder), licence=licence, source=source
+        _portable(recipe), scores, width=_width(folder), licence=licence, source=source, part=part
     )
     write_text(folder / "README.md", card)
 
