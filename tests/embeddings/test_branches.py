@@ -220,6 +220,7 @@ def test_the_command_writes_the_model_that_was_scored(
     own = {(r["task"], r["metric"]): r["score"] for r in document["own_scores"] if r["width"] == 8}
     assert {task for task, _ in own} == {"one", "two"}
     assert trine("train", trainable, "--dry-run", "--json")[1].count('"updates": 5') == 2
+    assert "then 2 for each task alone" in trine("train", trainable, "--dry-run")[1]
     code, out, _ = trine("train", trainable, "--run", run)
     assert "own head or branch" in out
     code, out, _ = trine("branch", run, "two", "--out", tmp_path / "two", "--json")

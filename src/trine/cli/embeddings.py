@@ -128,6 +128,8 @@ def _show_plan(facts: dict[str, Any], as_json: bool) -> None:
         f"{facts['base']} to {facts['dimension']} numbers: {facts['steps']} steps, "
         f"{facts['tasks_per_step']} tasks in each"
     )
+    if facts["branch_steps"]:
+        title += f", then {facts['branch_steps']} for each task alone"
     frame = pl.DataFrame(rows, infer_schema_length=None)
     empty = ["rate"] if frame["rate"].null_count() == frame.height else []
     table = Table(frame.drop(empty), title)

@@ -80,6 +80,7 @@ def write_train_report(
         "base": recipe.model.base,
         "dimension": recipe.dimension,
         "steps": trained.get("steps"),
+        **({"steps of each branch": branch} if (branch := recipe.training.branch_steps) else {}),
         "tasks": names,
         "seed": recipe.seed,
     }

@@ -323,6 +323,7 @@ def plan(recipe: Recipe, base: Path) -> dict[str, Any]:
         "dimension": recipe.dimension,
         "steps": training.steps,
         "tasks_per_step": per_step,
+        "branch_steps": training.branch_steps,
         "tasks": [
             {
                 "task": task.name,
