@@ -77,6 +77,38 @@ def test_each_mistake_is_one_line_that_names_key_source_and_what_is_accepted(tmp
     assert "is a value, not a table" in message("game=x", "game.size=3")
 
 
+class Item(Config):
+    name: str
+    size: int = 1
+
+    @model_validator(mode="after")
+    def _fits(self) -> "Item":
+        if self.name == "large" and self.size < 5:
+            raise ValueError("a large item needs size 5")
+        return self
+
+
+class Items(Config):
+    title: str = ""
+    items: tuple[Item, ...] = Field(min_length=1)
+
+
+def test_a_mistake_in_a_list_of_tables_is_told_with_the_keys_of_one(tmp_path: Path):
+    def told(item: str) -> str:
+        file = tmp_path / "a.toml"
+        file.write_text(f"[[items]]\n{item}\n")
+        with pytest.raises(ConfigError) as caught:
+            load_config(Items, file)
+        return str(caught.value).replace(str(file), "a.toml")
+
+    assert told('name = "x"\nsiez = 2') == (
+        "unknown key 'items.0.siez' in a.toml; accepted: name, size; did you mean 'size'?"
+    )
+    assert told('name = "x"\nsize = "y"').startswith("items.0.size = 'y' in a.toml; accepted: ")
+    assert "more after this one" not in told('name = "x"\nsize = "y"')
+    assert told('name = "large"') == "items.0 in a.toml: a large item needs size 5"
+
+
 def test_an_option_of_the_command_line_is_named_as_such():
     with pytest.raises(ConfigError, match=r"search\.depth = -1 \(--depth\)"):
         load_config(Solve, None, (), {"search.depth": -1})

@@ -177,6 +177,30 @@ def test_mistakes_are_one_line(
     assert "Traceback" not in err
 
 
+@pytest.mark.parametrize("setting", ["dimension=99", "model.freeze_layers=3", "model.base=nowhere"])
+def test_a_wrong_value_is_told_at_once_and_takes_no_directory(
+    recipe: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], setting: str
+) -> None:
+    words = (str(recipe), "--run", str(tmp_path / "run"))
+    assert run(capsys, *words, "--set", setting, "--dry-run")[0] == 2
+    assert run(capsys, *words, "--set", setting)[0] == 2
+    assert not (tmp_path / "run").exists()
+    assert run(capsys, *words, "--steps", "1")[0] == 0
+
+
+def test_validation_scores_need_validation_rows(
+    recipe: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run(capsys, str(recipe), "--run", str(tmp_path / "run"), "--steps", "1")
+    words = [str(tmp_path / "run" / "model"), "--suite", str(recipe), "--split", "validation"]
+    with pytest.raises(SystemExit) as ended:
+        main(["embeddings", "evaluate", *words])
+    assert ended.value.code == 3
+    out, err = capsys.readouterr()
+    assert not out
+    assert "no validation rows" in err
+
+
 def test_missing_recipe_and_column(
     recipe: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

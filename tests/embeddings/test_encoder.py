@@ -235,7 +235,8 @@ def test_places_without_a_model_are_told(tmp_path: Path, monkeypatch: pytest.Mon
     (tmp_path / "file").write_text("")
     with pytest.raises(DataError, match="is a file"):
         load_model(tmp_path / "file")
-    for place in (tmp_path / "absent", "./absent", "absent"):
+    monkeypatch.chdir(tmp_path)
+    for place in (tmp_path / "absent", "./absent", "absent", "empty/absent"):
         with pytest.raises(DataError, match=r"no folder .*absent"):
             load_model(place)
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
@@ -257,6 +258,15 @@ def test_a_broken_folder_is_told_in_one_line(tmp_path: Path, harm: str) -> None:
     with pytest.raises(DataError, match="cannot load the model") as caught:
         load_model(folder)
     assert "\n" not in str(caught.value)
+
+
+def test_a_folder_that_lost_its_list_of_modules_is_not_taken_for_the_bare_encoder(
+    tmp_path: Path,
+) -> None:
+    tiny_encoder(tmp_path / "tiny").save(str(tmp_path / "saved"), create_model_card=False)
+    (tmp_path / "saved" / "modules.json").unlink()
+    with pytest.raises(DataError, match=r"damaged: .* no modules\.json"):
+        load_model(tmp_path / "saved")
 
 
 def test_loading_leaves_the_libraries_talk_as_it_was(tmp_path: Path) -> None:

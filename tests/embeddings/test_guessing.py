@@ -96,6 +96,9 @@ def test_three_levels_are_ordered_coarse_to_fine() -> None:
 def test_two_texts_and_a_score_are_graded() -> None:
     found = guess(sentence1=TEXTS, sentence2=OTHERS, score=cycle([0.5, 1.5, 4.0]))
     assert options(found) == {"kind": "graded", "text": "sentence1", "pair": "sentence2"}
+    found = guess(sentence1=TEXTS, sentence2=OTHERS, score=["n/a", *map(str, range(1, N))])
+    assert options(found)["kind"] == "pairs"
+    assert "column 'score' holds more than numbers and is not used" in found.reasons
     found = guess(question1=TEXTS, question2=OTHERS, label=cycle([0, 1]))
     assert options(found)["kind"] == "graded"
     assert options(found)["score"] == "label"
@@ -121,6 +124,10 @@ def test_split_and_language_columns() -> None:
     found = guess(split=["all"] * N, text=TEXTS, label=cycle(LABELS))
     assert options(found) == {}
     assert "column 'split' holds 'all', no names of splits: a split is made" in found.reasons
+    typo = cycle(["train", "train", "test", "train"])
+    found = guess(split=["trian", *typo[1:]], text=TEXTS, label=cycle(LABELS))
+    assert options(found) == {"split": "split"}
+    assert "column 'split' has values that name no split" in found.reasons
 
 
 def test_a_column_of_programming_languages_is_no_language_column() -> None:

@@ -161,6 +161,19 @@ def test_the_card_says_only_what_was_done() -> None:
     assert "- head started by pca\n" in once
 
 
+def test_languages_that_were_left_out_stand_apart() -> None:
+    task = TaskConfig(name="topics", source="a.csv", held_out_languages=("sw",))
+    scores = [
+        ScoreRow("m", "topics", language, "accuracy", 50.0, 1.0, 10, 4)
+        for language in ("all", "en", "sw")
+    ]
+    card = model_card(RECIPE.model_copy(update={"tasks": (task,)}), scores)
+    left, trained = card.partition("left out of training")[2].split("### Trained on")
+    assert "| topics | sw |" in left
+    assert "| topics | en |" in trained
+    assert "| topics | sw |" not in trained
+
+
 def test_the_code_of_the_card_runs(tmp_path: Path, tasks: list[Task]) -> None:
     folder = save_model(cut(_with_head(tmp_path, tasks), 4), tmp_path / "out", RECIPE)
     code = (folder / "README.md").read_text().split("```python\n")[1].split("```")[0]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -168,6 +169,10 @@ def test_a_key_is_asked_for(encoder: Encoder) -> None:
             assert "sesame" not in answer.text
         assert CLIENT.get(f"{address}/v1/models").status_code == 401
         assert CLIENT.get(f"{address}/healthz").status_code == 200
+        lower = {"authorization": "bearer sesame"}
+        assert post(address, json={"input": "a"}, headers=lower).status_code == 200
+        basic = {"authorization": "sesame"}
+        assert post(address, json={"input": "a"}, headers=basic).status_code == 401
         with openai.OpenAI(base_url=f"{address}/v1", api_key="sesame") as client:
             assert len(client.embeddings.create(model="tiny", input="a").data) == 1
         with (
@@ -225,6 +230,25 @@ def test_a_failing_model_is_an_answer_and_not_the_end(caplog: pytest.LogCaptureF
         assert "secret" not in answer.text
         assert post(address, json={"input": "good"}).status_code == 200
     assert "the model failed on a request of 1 texts" in caplog.text
+
+
+def test_a_client_that_goes_in_the_middle_of_its_body_leaves_no_trace(
+    encoder: Encoder, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
+) -> None:
+    with server(encoder) as address:
+        port = int(address.rpartition(":")[2])
+        with socket.create_connection(("127.0.0.1", port), timeout=30) as client:
+            client.sendall(
+                b'POST /v1/embeddings HTTP/1.1\r\nHost: a\r\nContent-Length: 50\r\n\r\n{"in'
+            )
+        until = time.monotonic() + 20
+        gone = 'trine_requests_total{status="400"} 1.0'
+        while gone not in CLIENT.get(f"{address}/metrics").text and time.monotonic() < until:
+            time.sleep(0.01)
+        assert gone in CLIENT.get(f"{address}/metrics").text
+        assert post(address, json={"input": "a", "model": None}).status_code == 200
+    assert "Traceback" not in caplog.text
+    assert "Traceback" not in capfd.readouterr().err
 
 
 @pytest.mark.parametrize("batch_texts", [256, 0])

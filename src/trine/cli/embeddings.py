@@ -175,7 +175,7 @@ def evaluate(
     """
     from dataclasses import asdict
 
-    from trine.core.errors import UsageError
+    from trine.core.errors import DataError, UsageError
 
     if split not in ("test", "validation"):
         raise UsageError(f"split {split!r}", accepted="test, validation")
@@ -194,6 +194,11 @@ def evaluate(
         draws=draws,
         progress=make_progress(),
     )
+    if not rows:
+        raise DataError(
+            f"{suite} has no {split} rows to score",
+            hint="set validation_rows for its tasks" if split == "validation" else "",
+        )
     emit([asdict(row) for row in rows], as_json=as_json, tables=[scores_table(rows)])
 
 
@@ -265,15 +270,18 @@ def compare(
             say(f"{api_model}: gets the texts without the prefixes of the recipe")
         if estimate.texts and not endpoint.is_local and not yes:
             _ask(f"call {endpoint.shown} now?")
+    # The endpoint first: what it answers is kept, what the models score is lost if it fails.
+    theirs: list[Any] = []
+    if endpoint is not None:
+        theirs = api_scores(
+            endpoint, tasks, widths=widths, max_rows=max_rows, draws=draws,
+            progress=make_progress(),
+        )  # fmt: skip
     rows = run_compare(
         models, tasks, mixture=_mixture(mixture), widths=widths, max_rows=max_rows, draws=draws,
         progress=make_progress(),
     )  # fmt: skip
-    if endpoint is not None:
-        rows += api_scores(
-            endpoint, tasks, widths=widths, max_rows=max_rows, draws=draws,
-            progress=make_progress(),
-        )  # fmt: skip
+    rows += theirs
     written = f"page: {write_comparison(rows, out)}" if out is not None else ""
     emit(
         [asdict(row) for row in rows],

@@ -13,7 +13,7 @@ import json
 import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar, TypeVar, cast
+from typing import Any, ClassVar, TypeVar, cast, get_args
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic_core import PydanticUndefined
@@ -179,11 +179,21 @@ def _keys(kind: type[BaseModel], prefix: str = "") -> list[str]:
 def _explain(
     kind: type[BaseModel], error: ValidationError, sources: Mapping[str, str]
 ) -> ConfigError:
-    problems = error.errors(include_url=False, include_context=True)
+    found = error.errors(include_url=False, include_context=True)
+    # What is said of a list only because of one of its elements is no problem of its own.
+    places = [problem["loc"] for problem in found]
+    problems = [
+        problem
+        for problem, at in zip(found, places, strict=True)
+        if not any(len(other) > len(at) and other[: len(at)] == at for other in places)
+    ]
     first = problems[0]
     names = [str(part) for part in first["loc"]]
     key = ".".join(names)
     known = _keys(kind)
+    element = _element(kind, first["loc"])
+    if element is not None:  # of a list of tables: the keys of one
+        known = _keys(element)
     # A problem inside a list or a union has a longer path than the key that the user wrote.
     source = next((sources[k] for k in _ancestors(names) if k in sources), "")
     where = f" in {source}" if source and not source.startswith("--") else ""
@@ -203,10 +213,21 @@ def _explain(
         reason = reason.partition(", unable to parse")[0]
     if not key:  # a combination of values refused by the model's own validator
         return ConfigError(reason + more)
+    if isinstance(first["input"], dict):  # the same, of a table inside
+        return ConfigError(f"{key}{where}: {reason}{more}")
     origin = f" ({source})" if source.startswith("--") else where
     return ConfigError(
         f"{key} = {first['input']!r}{origin}", accepted=reason, hint=more.strip("; ")
     )
+
+
+def _element(kind: type[BaseModel], place: Sequence[object]) -> type[BaseModel] | None:
+    """The model of the elements of the list that a place is in; None: it is in no such list."""
+    if len(place) < 2 or not isinstance(place[1], int):
+        return None
+    field = kind.model_fields.get(str(place[0]))
+    inner = get_args(field.annotation) if field is not None else ()
+    return next((i for i in inner if isinstance(i, type) and issubclass(i, BaseModel)), None)
 
 
 def _ancestors(names: Sequence[str]) -> list[str]:

@@ -15,10 +15,19 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from trine.core.artifacts import read_json
 from trine.core.errors import DataError, UsageError
 from trine.core.extras import require
 
-__all__ = ["BASES", "Base", "cache_directory", "folder_named", "looks_like_name", "resolve_base"]
+__all__ = [
+    "BASES",
+    "Base",
+    "base_size",
+    "cache_directory",
+    "folder_named",
+    "looks_like_name",
+    "resolve_base",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +79,9 @@ BASES: dict[str, Callable[[], Base]] = {
 }
 
 
+_SIZES = {"minilm": (384, 6), "multilingual-e5-small": (384, 12)}
+
+
 def looks_like_name(text: str) -> bool:
     """Whether a text has the form OWNER/NAME of the hub, and not that of a path."""
     return re.fullmatch(r"[\w-][\w.-]*/[\w-][\w.-]*", text) is not None
@@ -82,6 +94,27 @@ def folder_named(name: str) -> Path | None:
     """
     folder = Path(name).expanduser()
     return folder if name not in BASES and folder.is_dir() else None
+
+
+def base_size(name: str) -> tuple[int | None, int | None]:
+    """Width of the vectors and number of layers of a base, without reading it; None: not known.
+
+    Raises:
+      DataError, UsageError: a name that means no model, as `resolve_base` does.
+    """
+    if name in _SIZES:  # resolving one may convert it first
+        return _SIZES[name]
+    place = Path(resolve_base(name).place)
+    path = place / "config.json"
+    modules = place / "modules.json"
+    facts = read_json(path) if path.is_file() else {}
+    width, layers = facts.get("hidden_size"), facts.get("num_hidden_layers")
+    # A head of the base's own decides about the width.
+    plain = not modules.is_file() or "Dense" not in modules.read_text(encoding="utf-8")
+    return (
+        width if isinstance(width, int) and plain else None,
+        layers if isinstance(layers, int) else None,
+    )
 
 
 def resolve_base(name: str) -> Base:

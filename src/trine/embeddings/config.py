@@ -97,7 +97,7 @@ class TaskConfig(Config):
     held_out_languages: tuple[str, ...] = ()
     split: str = ""
     test_share: float = Field(default=0.2, gt=0, lt=1)
-    separator: str = "|"
+    separator: str = Field(default="|", min_length=1)
     drop_labels: tuple[str, ...] = ()
     role: Role = "train"
     weight: float = Field(default=1.0, gt=0)

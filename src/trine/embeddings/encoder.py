@@ -101,7 +101,19 @@ def load_model(place: str | Path, *, device: str | None = None) -> SentenceTrans
             f"{place} is not a model: it has neither modules.json nor config.json",
             accepted="a folder that `trine embeddings train` or sentence-transformers wrote",
         )
-    if not is_folder and (isinstance(place, Path) or not looks_like_name(str(place))):
+    if is_folder and not (folder / "modules.json").is_file():
+        # sentence-transformers would take the bare encoder: another model, and no word of it.
+        parts = ("config_sentence_transformers.json", "recipe.toml", "1_Pooling")
+        if left := [name for name in parts if (folder / name).exists()]:
+            raise DataError(
+                f"{place} is damaged: it has {left[0]} and no modules.json",
+                hint="copy the folder again, or train the model again",
+            )
+    if not is_folder and (
+        isinstance(place, Path)
+        or not looks_like_name(str(place))
+        or Path(str(place).partition("/")[0]).is_dir()  # a path that was mistyped
+    ):
         raise DataError(
             f"no folder {place}", accepted="the folder of a model", hint="check the path"
         )

@@ -158,6 +158,10 @@ def _split_column(facts: Sequence[ColumnFacts], reasons: list[str]) -> str:
         named = fact.name.lower() in _SPLIT_NAMES
         if known and (named or len(fact.values) > 1):
             return fact.name
+        names = [v for v in fact.values if v.lower() in SPLITS]
+        if named and len(names) > 1:  # most are names: loading will tell which is none
+            reasons.append(f"column {fact.name!r} has values that name no split")
+            return fact.name
         if named and fact.values:
             shown = ", ".join(repr(v) for v in sorted(fact.values)[:4])
             reasons.append(
@@ -210,6 +214,9 @@ def _kind(
         scores = [fact for fact in numbers if fact.name.lower() in _SCORE_NAMES]
         if not scores and label and label.numeric and label.name.lower() in _LABEL_NAMES:
             scores = [label]  # two texts and `label` 0 or 1: paraphrase or not
+        unread = [f.name for f in others if not f.numeric and f.name.lower() in _SCORE_NAMES]
+        if unread and not scores:
+            reasons.append(f"column {unread[0]!r} holds more than numbers and is not used")
         if scores:
             reasons.append(f"two texts and a number {scores[0].name!r}: graded")
             return {"kind": "graded", "text": first, "pair": second, "score": scores[0].name}

@@ -7,6 +7,7 @@ from itertools import chain
 
 import trine
 from trine.embeddings.config import ModelConfig, Recipe, TaskConfig
+from trine.embeddings.languages import language_code
 from trine.embeddings.tasks import ScoreRow
 
 __all__ = ["model_card"]
@@ -40,7 +41,8 @@ def model_card(
 # {title}
 
 Vectors of {numbers} numbers and length one, made by trine {trine.__version__} from {base}. Nearness
-is the cosine, that is the dot product. The recipe is `recipe.toml`, beside this card.
+is the cosine, that is the dot product. The recipe is `recipe.toml`, beside this card; its sources
+are those of the place where it was trained.
 
 ## Use
 
@@ -173,9 +175,19 @@ def _scores(recipe: Recipe, scores: Sequence[ScoreRow]) -> str:
     if not scores:
         return "Not evaluated yet: `trine embeddings evaluate MODEL --suite recipe.toml`.\n"
     zero_shot = {task.name for task in recipe.tasks if task.role == "zero_shot"}
+    held_out = {
+        (task.name, code)
+        for task in recipe.trained
+        for code in map(language_code, task.held_out_languages)
+    }
+    unseen = [row for row in scores if (row.task, row.language) in held_out]
     apart = (
         ("Not trained on (zero-shot)", [row for row in scores if row.task in zero_shot]),
-        ("Trained on, other rows", [row for row in scores if row.task not in zero_shot]),
+        ("Trained on, in languages that were left out of training", unseen),
+        (
+            "Trained on, other rows (`all`: every language, those left out too)",
+            [row for row in scores if row.task not in zero_shot and row not in unseen],
+        ),
     )
     parts = ([f"### {name}", "", *_table(rows), ""] for name, rows in apart if rows)
     return "\n".join(chain(["0 to 100, more is better.", ""], *parts))

@@ -89,16 +89,18 @@ def write_train_report(
 
 
 def _losses(metrics: pl.DataFrame, directory: Path) -> Picture:
-    from trine.core.figures import PALETTE, house_style, new_figure, save_figure
+    from trine.core.figures import Palette, house_style, new_figure, save_figure
 
     smooth = metrics.select("step", "task", "loss").with_columns(
         pl.col("loss").rolling_mean(_WINDOW, min_samples=1).over("task").alias("mean")
     )
     figure, axes = new_figure()
     with house_style():
-        for task in smooth["task"].unique(maintain_order=True):
+        tasks = [str(task) for task in smooth["task"].unique(maintain_order=True)]
+        palette = Palette(tasks)
+        for task in tasks:
             own = smooth.filter(pl.col("task") == task)
-            axes.plot(own["step"].to_list(), own["mean"].to_list(), **PALETTE.line(str(task)))
+            axes.plot(own["step"].to_list(), own["mean"].to_list(), **palette.line(task))
         axes.set_xlabel("step")
         axes.set_ylabel("loss")
         axes.legend(fontsize=7)

@@ -95,6 +95,8 @@ def train(
       ConfigError, DataError, UsageError: in a recipe, a table or a base.
     """
     tasks, facts = load_tasks(recipe, base)
+    if directory is None or not (directory / "run.json").is_file():
+        _check(recipe)  # before a directory bears the name of a recipe that cannot be trained
     digest = data_digest(tasks)
     title = recipe.title or f"{Path(recipe.model.base).name}-{recipe.dimension}"
     run = open_run(
@@ -280,6 +282,29 @@ def _stored(run: Run) -> TrainResult:
     return TrainResult(run, place / "model", place / "model-full", scores, own, document)
 
 
+def _check(recipe: Recipe) -> None:
+    """What can be told of a recipe before its base is read.
+
+    Raises:
+      UsageError, DataError: no task to train on; a base that is none; more numbers or layers than
+        it has.
+    """
+    from trine.embeddings.bases import base_size
+
+    if not recipe.trained:
+        raise UsageError("no task to train on", accepted='a task with role = "train"')
+    width, layers = base_size(recipe.model.base)
+    limits = (
+        ("dimension", recipe.dimension, 2, width),
+        ("model.freeze_layers", recipe.model.freeze_layers, 0, layers),
+    )
+    for name, given, least, most in limits:
+        if most is not None and given > most:
+            raise UsageError(
+                f"{name} {given}", accepted=f"{least} to {most}, what {recipe.model.base} has"
+            )
+
+
 def data_digest(tasks: Sequence[Task]) -> str:
     """Six hexadecimal digits of all rows of all tasks."""
     digest = hashlib.sha256()
@@ -307,9 +332,8 @@ def plan(recipe: Recipe, base: Path) -> dict[str, Any]:
       ConfigError, DataError: as training would.
     """
     tasks, facts = load_tasks(recipe, base)
+    _check(recipe)
     trained = [task for task in tasks if task.config.role == "train"]
-    if not trained:
-        raise UsageError("no task to train on", accepted='a task with role = "train"')
     rows = {task.name: training_rows(task) for task in trained}
     sizes = [len(own) for own in rows.values()]
     updates = dict(zip(rows, expected_updates(recipe, sizes), strict=True))

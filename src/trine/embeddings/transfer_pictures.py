@@ -35,7 +35,9 @@ def transfer_matrix(frame: pl.DataFrame, title: str) -> Figure:
     for trained, task, gain in frame.select("trained", "task", "gain").iter_rows():
         if gain is not None:
             values[learned.index(trained), scored.index(task)] = gain
-    figure, axes = new_figure(1.6 + 0.75 * len(scored), 1.4 + 0.38 * len(learned))
+    figure, axes = new_figure(
+        max(6.4, 1.6 + 0.75 * len(scored)), max(3.0, 1.4 + 0.38 * len(learned))
+    )
     reach = float(np.nanmax(np.abs(values))) if np.isfinite(values).any() else 1.0
     with house_style():
         image = axes.imshow(values, cmap="RdBu", vmin=-reach, vmax=reach, aspect="auto")

@@ -19,6 +19,7 @@ from fastapi import FastAPI, Request, Response
 from fastapi.responses import JSONResponse
 from pydantic import ValidationError
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 
 import trine
 from trine.embeddings.evaluation.vectors import cut
@@ -99,7 +100,8 @@ def create_app(
         return _error(error.status_code, str(error.detail), "not_found")
 
     def check_key(request: Request) -> None:
-        sent = request.headers.get("authorization", "").removeprefix("Bearer ").strip()
+        scheme, _, sent = request.headers.get("authorization", "").partition(" ")
+        sent = sent.strip() if scheme.lower() == "bearer" else ""
         if key and not hmac.compare_digest(sent.encode(), key.encode()):
             raise _Refused(
                 401, "wrong or missing API key (Authorization: Bearer ...)", "invalid_api_key"
@@ -164,11 +166,14 @@ async def _body(request: Request, most: int) -> bytes:
         raise _Refused(413, f"the request has {declared} bytes; at most {most}", "too_large")
     parts: list[bytes] = []
     size = 0
-    async for part in request.stream():
-        size += len(part)
-        if size > most:
-            raise _Refused(413, f"the request has more than {most} bytes", "too_large")
-        parts.append(part)
+    try:
+        async for part in request.stream():
+            size += len(part)
+            if size > most:
+                raise _Refused(413, f"the request has more than {most} bytes", "too_large")
+            parts.append(part)
+    except ClientDisconnect:  # nobody reads the answer, and it is no fault of ours
+        raise _Refused(400, "the request broke off", "incomplete") from None
     return b"".join(parts)
 
 

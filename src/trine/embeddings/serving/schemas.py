@@ -44,8 +44,8 @@ class EmbeddingRequest(BaseModel):
     model_config = ConfigDict(extra="ignore", strict=True)
 
     input: str | list[str]
-    model: str = ""
-    encoding_format: Literal["float", "base64"] = "float"
+    model: str | None = None
+    encoding_format: Literal["float", "base64"] | None = None
     dimensions: int | None = Field(default=None, ge=1)
     user: str | None = None
 
@@ -65,7 +65,7 @@ class EmbeddingRequest(BaseModel):
         return [self.input] if isinstance(self.input, str) else self.input
 
 
-def encoded(vector: np.ndarray, form: Literal["float", "base64"]) -> list[float] | str:
+def encoded(vector: np.ndarray, form: Literal["float", "base64"] | None) -> list[float] | str:
     """One vector in the form that was asked for."""
     if form == "base64":
         return base64.b64encode(vector.astype("<f4").tobytes()).decode("ascii")
