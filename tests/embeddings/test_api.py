@@ -43,6 +43,9 @@ class Fake:
         if step == "long 400":  # where a message is cut, the key is in the way
             message = "x" * 90 + f" Incorrect API key provided: {SECRET}"
             return 400, json.dumps({"error": {"message": message}}).encode()
+        if step == "small" and len(texts) > 1:
+            self.plan.insert(0, "small")
+            return 413, b'{"error": {"message": "at most 1 text"}}'
         if step == "html":
             return 200, b"<html>hello</html>"
         if step == "other":
@@ -130,6 +133,14 @@ def test_what_passes_is_tried_again(fake: Any, tmp_path: Path) -> None:
     assert model(fake, tmp_path).encode(["a"]).tolist() == [vector("a")]
     fake.plan = ["slow"]
     assert model(fake, tmp_path, timeout=0.3).encode(["bb"]).tolist() == [vector("bb")]
+
+
+def test_a_batch_that_is_too_large_for_them_is_halved(fake: Any, tmp_path: Path) -> None:
+    asked = ApiModel(fake.url, "m", tmp_path / "vectors.sqlite", batch=4)
+    fake.plan = ["small"]  # until a single text is sent
+    texts = ["a", "bb", "ccc", "dddd"]
+    assert asked.encode(texts).tolist() == [vector(text) for text in texts]
+    assert fake.batches == [["a"], ["bb"], ["ccc", "dddd"]]
 
 
 @pytest.mark.parametrize(

@@ -102,6 +102,8 @@ def test_invalid_utf8_names_file_and_line(tmp_path: Path) -> None:
             gzip.compress(b"text,label\na,b\n" * 99, mtime=0)[:-12],
             "is the file whole?",
         ),
+        ("table.csv", b"text;label\na;b\n", "has one column, 'text;label'; accepted: columns"),
+        ("table.tsv", b"text,label\na,b\n", "has one column, 'text,label'; accepted: columns"),
         ("table.parquet", b"PAR1 and nothing", "cannot be read as a table"),
         ("table.xlsx", b"PK", "table.xlsx is no table; accepted: .csv"),
         ("table.jsonl", b'{"text": "a", "label": "b"}\n{"text": \n', "line 2: not JSON"),

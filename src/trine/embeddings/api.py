@@ -204,12 +204,22 @@ class ApiModel:
             places = [item.index for item in ordered]
             vectors = [np.asarray(item.embedding, dtype=np.float32) for item in ordered]
         except openai.OpenAIError as error:
-            reason = _reason(error)
+            status = getattr(error, "status_code", None)
+            if status == 413 and len(batch) > 1:  # its limit is below ours
+                half = len(batch) // 2
+                return self._fetch(client, batch[:half]) + self._fetch(client, batch[half:])
+            wrong = isinstance(status, int) and 400 <= status < 500 and status not in (408, 429)
+            then = (
+                "check the key, the model's name and the address"
+                if wrong
+                else ("run the same command again to go on")
+            )
             raise DataError(
-                f"{self.shown} failed: {reason}",
-                hint="what was fetched is kept; run the same command again to go on",
+                f"{self.shown} failed: {_reason(error)}", hint=f"what was fetched is kept; {then}"
             ) from None  # the cause may carry the request with its key
-        except (AttributeError, TypeError, ValueError) as error:
+        except (AttributeError, TypeError):
+            raise self._garbage("an answer of another form") from None
+        except ValueError as error:
             raise self._garbage(str(error)) from None
         if any(vector.ndim != 1 for vector in vectors):
             raise self._garbage("an embedding that is no list of numbers")

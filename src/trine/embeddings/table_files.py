@@ -52,9 +52,17 @@ def read_table(path: Path) -> pl.DataFrame:
         _check_lines(path, data)
         return _parse(path, lambda: pl.read_ndjson(io.BytesIO(data), infer_schema_length=None))
     separator = "\t" if kind == ".tsv" else ","
-    return _parse(
+    frame = _parse(
         path, lambda: pl.read_csv(io.BytesIO(data), infer_schema=False, separator=separator)
     )
+    other = any(s in frame.columns[0] for s in (";", "\t", ",") if s != separator)
+    if frame.width == 1 and other:
+        raise DataError(
+            f"{path} has one column, {frame.columns[0]!r}",
+            accepted="columns divided by commas (.csv) or by tabs (.tsv)",
+            hint="save it with that sign",
+        )
+    return frame
 
 
 def _check_text(path: Path, data: bytes) -> None:
