@@ -146,8 +146,9 @@ def _check_labels(rows: TrainingRows) -> None:
     counts = np.bincount([key for own in rows.keys for key in own], minlength=len(rows.names))
     usable = int((counts >= 2).sum())
     if usable == 0 or len(rows.names) < 2:
+        count = len(rows.names)
         raise DataError(
-            f"task {rows.name!r} has {len(rows.names)} label{'' if len(rows.names) == 1 else 's'} in training, "
+            f"task {rows.name!r} has {count} label{'' if count == 1 else 's'} in training, "
             f"{usable} of them with two texts or more",
             accepted="2 labels or more, one of them with two texts or more",
             hint='merge labels, add rows, or give it role = "zero_shot"',
