@@ -163,14 +163,15 @@ def test_columns_of_json_lines_may_come_and_go(tmp_path: Path) -> None:
     assert table.select("text", "n", "m").to_dict(as_series=False) == {
         "text": ["a", "b", "c"], "n": [None, 1.0, 2.5], "m": [None, None, "x"],
     }  # fmt: skip
-    source.write_text('{"text": "a", "n": 1}\n{"text": "b", "n": "one"}\n')
-    with pytest.raises(DataError, match="change their types"):
-        encode_file(source, out, lengths, model="m", chunk=1)
-    encode_file(source, tmp_path / "p.parquet", lengths, model="m", chunk=1, keep=["text"])
+    source.write_text('{"text": "a", "n": 1}\n\n{"text": "b", "n": "one"}\n')
+    for chunk in (1, 2):
+        encode_file(source, tmp_path / "p.parquet", lengths, model="m", chunk=chunk, keep=["text"])
+        assert pl.read_parquet(tmp_path / "p.parquet")["text"].to_list() == ["a", "b"]
 
 
 BAD: list[tuple[str, bytes, str]] = [
-    ("a.csv", b"id,text\n1,a\n2,b,c\n", "found more fields"),
+    ("a.csv", b'id,text\n1,"a\nb"\n2,b,c\n', "line 4: 3 cells, the header has 2"),
+    ("a.tsv", b"\n\xef\xbb\xbfid\ttext\n1\ta\tb\n", "line 3: 3 cells, the header has 2"),
     ("a.csv", b"id,text\n1,\xff\xfe\n", r"line 2: not UTF-8 \(byte 0xff\)"),
     ("a.csv", b'id,text\n1,"a\n2,b\n', "cannot be read as a table"),
     ("a.csv", b"", "is empty"),
@@ -226,10 +227,15 @@ def test_what_is_wrong_at_the_end_is_said_at_the_start(tmp_path: Path) -> None:
     def encode(texts: Sequence[str]) -> np.ndarray:
         raise AssertionError("nothing is encoded of a broken file")
 
-    for name, last in (("a.csv", "1,2,3,4\n"), ("a.jsonl", "{\n")):
+    faults = (
+        ("a.csv", "1,2,3,4\n", "line 52: 4 cells"),
+        ("a.jsonl", "{\n", "line 51: not JSON"),
+        ("a.jsonl", '{"text": 1}\n', "line 51: 'text' is a number, in lines before it is a text"),
+    )
+    for name, last, words in faults:
         row = "one,two\n" if name == "a.csv" else '{"text": "one"}\n'
         (tmp_path / name).write_text(("text,id\n" if name == "a.csv" else "") + row * 50 + last)
-        with pytest.raises(DataError):
+        with pytest.raises(DataError, match=words):
             encode_file(tmp_path / name, tmp_path / "o.parquet", encode, model="m", chunk=2)
         assert not (tmp_path / "o.parquet.parts").exists()
 

@@ -95,7 +95,7 @@ def test_invalid_utf8_names_file_and_line(tmp_path: Path) -> None:
     [
         ("table.csv", b"", "is empty"),
         ("table.csv", b"text,label\n", "has no rows"),
-        ("table.csv", b"text,label\na,b,c,d\n", "cannot be read as a table"),
+        ("table.csv", b"text,label\na,b,c,d\n", "line 2: 4 cells, the header has 2"),
         ("table.csv.gz", b"text,label\na,b\n", "cannot read"),
         (
             "table.csv.gz",

@@ -103,10 +103,11 @@ def _encode(
     import pyarrow.parquet as pq
 
     resumed = blank = rows = width = 0
+    needed = None if keep is None else {text, *keep}
     with (progress or SilentProgress()).task(
-        f"encoding {source.name}", count_rows(source)
+        f"encoding {source.name}", count_rows(source, needed)
     ) as shown:
-        for number, table in enumerate(table_chunks(source, chunk)):
+        for number, table in enumerate(table_chunks(source, chunk, needed)):
             _check(table.column_names, source, text, column, keep)
             rows += table.num_rows
             part = parts / f"{number:06d}.parquet"

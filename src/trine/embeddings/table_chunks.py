@@ -8,10 +8,11 @@ are an error.
 from __future__ import annotations
 
 import gzip
+import io
 import itertools
 import json
 import zlib
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 from trine.core.errors import DataError, one_line
-from trine.embeddings.table_files import FORMATS, not_utf8
+from trine.embeddings.table_files import FORMATS, not_utf8, too_many_cells
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -27,11 +28,16 @@ if TYPE_CHECKING:
 __all__ = ["count_rows", "table_chunks"]
 
 
-def count_rows(source: Path) -> int:
+def count_rows(source: Path, needed: Container[str] | None = None) -> int:
     """Rows of a table, after a look at all of it: a long run must not fail at its end.
 
+    Args:
+      source: the file.
+      needed: columns that will be read; None: all.
+
     Raises:
-      DataError: a file of another kind, not UTF-8 (with its line), or broken.
+      DataError: a file of another kind, not UTF-8 (with its line), or broken; a needed column of
+        JSON lines whose values are of several types (with the line).
     """
     kind = _kind(source)
     if kind == ".parquet":
@@ -46,11 +52,33 @@ def count_rows(source: Path) -> int:
         _check_text(source)
         if kind in (".csv", ".tsv"):
             return sum(batch.height for batch in _csv_batches(source, kind, 65_536))
-        return sum(len(rows) for rows in _json_rows(source, 4_096))
+        types: dict[str, str] = {}
+        count = 0
+        for number, row in _json_rows(source):
+            count += 1
+            for name, value in row.items():
+                if value is None or not (needed is None or name in needed):
+                    continue
+                kind = _json_type(value)
+                if types.setdefault(name, kind) != kind:
+                    raise DataError(
+                        f"{source}, line {number}: {name!r} is {kind}, in lines before it is "
+                        f"{types[name]}",
+                        accepted="one type in a column",
+                        hint="or choose the columns to copy: --keep",
+                    )
+        return count
 
 
-def table_chunks(source: Path, chunk: int) -> Iterator[pa.Table]:
+def table_chunks(
+    source: Path, chunk: int, needed: Container[str] | None = None
+) -> Iterator[pa.Table]:
     """Tables of `chunk` rows (the last has fewer), one at a time; columns of CSV are texts.
+
+    Args:
+      source: the file.
+      chunk: rows.
+      needed: columns that are read of JSON lines, others are null; None: all.
 
     Raises:
       DataError: as `count_rows`, where the reader gets to it.
@@ -69,10 +97,18 @@ def table_chunks(source: Path, chunk: int) -> Iterator[pa.Table]:
                 table = frame.to_arrow()
                 yield table.cast(pa.schema([(name, pa.string()) for name in table.column_names]))
         else:
-            for rows in _json_rows(source, chunk):
+            lines = _json_rows(source)
+            while rows := [row for _, row in itertools.islice(lines, chunk)]:
                 names = dict.fromkeys(name for row in rows for name in row)
                 if names:
-                    yield pa.table({n: pa.array([row.get(n) for row in rows]) for n in names})
+                    yield pa.table(
+                        {
+                            name: pa.array([row.get(name) for row in rows])
+                            if needed is None or name in needed
+                            else pa.nulls(len(rows))
+                            for name in names
+                        }
+                    )
 
 
 def _kind(source: Path) -> str:
@@ -97,6 +133,10 @@ def _named(source: Path) -> Iterator[None]:
     except pl.exceptions.NoDataError:
         raise DataError(f"{source} is empty", accepted="a header and rows") from None
     except pl.exceptions.PolarsError as error:
+        if (kind := _kind(source)) in (".csv", ".tsv"):
+            with io.TextIOWrapper(_open(source), "utf-8-sig", newline="") as lines:
+                if fault := too_many_cells(source, lines, _separator(kind)):
+                    raise fault from None
         reason = one_line(str(error))[:200]
         raise DataError(f"{source} cannot be read as a table: {reason}") from error
     except (pa.ArrowException, OSError, EOFError, zlib.error) as error:
@@ -113,10 +153,13 @@ def _check_text(source: Path) -> None:
                 raise not_utf8(source, number, line[error.start]) from None
 
 
+def _separator(kind: str) -> str:
+    return "\t" if kind == ".tsv" else ","
+
+
 def _csv_batches(source: Path, kind: str, chunk: int) -> Iterator[pl.DataFrame]:
     """Frames of `chunk` rows: the chunks of a resumed run must be those of the first attempt."""
-    separator = "\t" if kind == ".tsv" else ","
-    scan = pl.scan_csv(source, infer_schema=False, separator=separator, glob=False)
+    scan = pl.scan_csv(source, infer_schema=False, separator=_separator(kind), glob=False)
     held = pl.DataFrame()
     for batch in scan.collect_batches(chunk_size=chunk, maintain_order=True):
         held = pl.concat([held, batch]) if held.height else batch
@@ -127,16 +170,12 @@ def _csv_batches(source: Path, kind: str, chunk: int) -> Iterator[pl.DataFrame]:
         yield held
 
 
-def _json_rows(source: Path, chunk: int) -> Iterator[list[dict[str, Any]]]:
-    line = 0
+def _json_rows(source: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Number of the line, from 1, and row; lines that are blank are left out."""
     with _open(source) as stream:
-        while lines := list(itertools.islice(stream, chunk)):
-            rows: list[dict[str, Any]] = []
-            for text in lines:
-                line += 1
-                if text.strip():
-                    rows.append(_json_row(text.decode("utf-8-sig"), source, line))
-            yield rows
+        for number, text in enumerate(stream, start=1):
+            if text.strip():
+                yield number, _json_row(text.decode("utf-8-sig"), source, number)
 
 
 def _json_row(text: str, source: Path, line: int) -> dict[str, Any]:
@@ -147,3 +186,11 @@ def _json_row(text: str, source: Path, line: int) -> dict[str, Any]:
     if not isinstance(row, dict):
         raise DataError(f"{source}, line {line}: {type(row).__name__}", accepted="an object")
     return row
+
+
+def _json_type(value: object) -> str:
+    if isinstance(value, bool):
+        return "true or false"
+    if isinstance(value, int | float):
+        return "a number"
+    return {str: "a text", list: "a list"}.get(type(value), "an object")

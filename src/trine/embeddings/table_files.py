@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import csv
 import gzip
 import io
 import json
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import polars as pl
 
 from trine.core.errors import DataError, one_line
 
-__all__ = ["FORMATS", "not_utf8", "read_table"]
+__all__ = ["FORMATS", "not_utf8", "read_table", "too_many_cells"]
 
 FORMATS = (".csv", ".tsv", ".jsonl", ".ndjson", ".parquet")
 
@@ -52,9 +53,14 @@ def read_table(path: Path) -> pl.DataFrame:
         _check_lines(path, data)
         return _parse(path, lambda: pl.read_ndjson(io.BytesIO(data), infer_schema_length=None))
     separator = "\t" if kind == ".tsv" else ","
-    frame = _parse(
-        path, lambda: pl.read_csv(io.BytesIO(data), infer_schema=False, separator=separator)
-    )
+    try:
+        frame = _parse(
+            path, lambda: pl.read_csv(io.BytesIO(data), infer_schema=False, separator=separator)
+        )
+    except DataError:
+        if fault := too_many_cells(path, io.StringIO(data.decode(), newline=""), separator):
+            raise fault from None
+        raise
     other = any(s in frame.columns[0] for s in (";", "\t", ",") if s != separator)
     if frame.width == 1 and other:
         raise DataError(
@@ -80,6 +86,28 @@ def not_utf8(path: Path, line: int, byte: int) -> DataError:
         accepted="UTF-8",
         hint=f"convert it, e.g.: iconv -f latin1 -t utf-8 {path.name} > new.csv",
     )
+
+
+def too_many_cells(path: Path, lines: Iterable[str], separator: str) -> DataError | None:
+    """The error of the first row that has more cells than the header, if there is one.
+
+    For a file that the table reader refused: it does not say where.
+    """
+    csv.field_size_limit(2**31 - 1)
+    reader = csv.reader(lines, delimiter=separator)
+    width = 0
+    try:
+        for row in reader:
+            if row and not width:
+                width = len(row)
+            elif len(row) > width:
+                return DataError(
+                    f"{path}, line {reader.line_num}: {len(row)} cells, the header has {width}",
+                    hint=f'put quotes around a text that has the sign {separator!r} in it: "..."',
+                )
+    except csv.Error:
+        return None
+    return None
 
 
 def _check_lines(path: Path, data: bytes) -> None:
