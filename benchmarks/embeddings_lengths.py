@@ -4,12 +4,12 @@
     python benchmarks/embeddings_lengths.py RECIPE --arm single --steps 100 400 --seed 0 --out FILE
 
 A length is a number of updates on each task; fewer tasks in a step make more steps (with alpha 0,
-in rounds); with `training.branch_steps` the last of them are those of the task's branch, in both
-arms. Every length is a training of its own with the whole schedule, so that its end can be
+in rounds). Every length is a training of its own with the whole schedule, so that its end can be
 compared. A single-task model gets as many updates on its task as the joint model; with
-`head.per_task` both are scored on trained tasks with that task's own head, as in the study. Rows
-that `validation_rows` puts aside are scored too, so that a length can be chosen without a look at
-the test rows.
+`head.per_task` both are scored on trained tasks with that task's own head, as in the study, and
+with `training.leave_after` the joint model with every branch too (column `left`). Rows that
+`validation_rows` puts aside are scored as well, so that a length and a branch can be chosen without
+a look at the test rows.
 
 One process does one arm of one seed; start several side by side. Each model's scores are appended
 to the file as one JSON line a score when they are there.
@@ -30,7 +30,14 @@ from typing import Any
 import torch
 
 from trine.core.seeding import Seeds
-from trine.embeddings.branches import BRANCHES, branch_model, fit_branches, single_recipe
+from trine.embeddings.branches import (
+    BRANCHES,
+    branch_file,
+    branch_model,
+    fit_branches,
+    joint_states,
+    single_recipe,
+)
 from trine.embeddings.building import build_encoder
 from trine.embeddings.config import Recipe, load_recipe
 from trine.embeddings.encoder import add_head, head_of, load_base
@@ -54,16 +61,14 @@ def main() -> None:
     if options.arm == "base":
         _score_base(recipe, loaded, options)
         return
-    if min(options.steps) <= recipe.training.branch_steps:
-        raise SystemExit(f"--steps: more than the branches' {recipe.training.branch_steps}")
+    if min(options.steps) <= max(recipe.training.leave_after, default=0):
+        raise SystemExit(f"--steps: more than training.leave_after {recipe.training.leave_after}")
     for steps in options.steps:
         for name in [""] if options.arm == "multi" else options.task or names:
             if name:
-                last = recipe.training.branch_steps
-                own = single_recipe(recipe, name, steps - last, last)
+                own = single_recipe(recipe, name, steps)
             else:
-                joint = joint_steps(recipe, steps - recipe.training.branch_steps)
-                training = recipe.training.model_copy(update={"steps": joint})
+                training = recipe.training.model_copy(update={"steps": joint_steps(recipe, steps)})
                 own = recipe.model_copy(update={"training": training})
             roles = {config.name: config for config in own.tasks}
             tasks = [Task(roles[task.name], task.frame) for task in loaded]
@@ -89,26 +94,31 @@ def _learn_and_score(
     began = time.perf_counter()
     seeds = Seeds(recipe.seed)
     model, _ = build_encoder(recipe, tasks, seeds)
-    with tempfile.TemporaryDirectory() as scratch:
-        result = fit(model, tasks, recipe, directory=Path(scratch), seeds=seeds)
+    scratch = tempfile.TemporaryDirectory()
+    place = Path(scratch.name)
+    branches = place / BRANCHES
+    result = fit(
+        model, tasks, recipe, directory=place, seeds=seeds, keep=joint_states(recipe, branches)
+    )
     learned = time.perf_counter()
     widths = trained_widths(recipe.training, recipe.dimension, model.get_embedding_dimension() or 0)
     child = seeds.child("head")
     facts = {"arm": options.arm, "trained": name, "seed": recipe.seed, "steps": steps,
              "loss": sum(result.losses.values()) / len(result.losses),
-             "learning": round(learned - began, 1)}  # fmt: skip
+             "left": "" if name else "stays", "learning": round(learned - began, 1)}  # fmt: skip
     trained = [task for task in tasks if task.config.role == "train" and task.kind != "unlabelled"]
     linear = head_of(model).linear
     weight, bias = linear.weight.detach().clone(), linear.bias.detach().clone()
-    if recipe.training.branch_steps:
-        with tempfile.TemporaryDirectory() as scratch:
-            paths = fit_branches(model, tasks, recipe, folder=Path(scratch) / BRANCHES,
-                                 checkpoints=Path(scratch), seeds=seeds)  # fmt: skip
-            for path in paths:
-                own = [task for task in trained if task.name == path.stem]
-                branch = branch_model(model, path)
-                _score(branch, own, widths, facts | {"head": "computed"}, options)
-    elif recipe.head.per_task:
+    fit_branches(
+        model, tasks, recipe, folder=branches, checkpoints=place, seeds=seeds
+    )  # fmt: skip
+    for after in recipe.training.leave_after:
+        for task in trained:
+            branch = branch_model(model, branch_file(branches, task.name, after))
+            how = {"head": "computed", "left": str(after)}
+            _score(branch, [task], widths, facts | how, options)
+    scratch.cleanup()
+    if recipe.head.per_task:
         computed = fit_task_heads(model, tasks, recipe.head, child, widths)
         for task in trained:
             if task.name in result.heads:

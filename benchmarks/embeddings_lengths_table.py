@@ -3,9 +3,12 @@
     python benchmarks/embeddings_lengths_table.py RECIPE SCORES.jsonl... --out TABLE.csv
 
 For every length, kind of head and width: by task both arms, and multi minus single paired by seed
-with Student's 95 % interval, as `trine embeddings transfer` has them. The row `mean` is the mean
-over tasks. The line that `chosen` marks was chosen by the single-task models' mean on validation
-rows, at the first width: of all lengths and heads the one that is best for *them*.
+with Student's 95 % interval, as `trine embeddings transfer` has them. Where tasks could leave the
+joint training (column `left`), `multi` is, for each task and seed, the candidate that is best on
+validation rows at the recipe's dimension; `--alone` makes the single-task model one of them. The
+row `mean` is the mean over tasks. The line that `chosen` marks was chosen by the single-task
+models' mean on validation rows, at the first width: of all lengths and heads the one that is best
+for *them*.
 """
 
 from __future__ import annotations
@@ -55,6 +58,40 @@ def variants_table(scores: pl.DataFrame, recipe: Recipe) -> pl.DataFrame:
     return pl.concat(parts, how="diagonal_relaxed").sort(order, maintain_order=True)
 
 
+def best_of_each(scores: pl.DataFrame, recipe: Recipe, *, alone: bool = False) -> pl.DataFrame:
+    """The scores with one candidate of each task and seed in arm `multi`, chosen as training does.
+
+    Args:
+      scores: with the column `left`; others are returned as they are.
+      recipe: of the study.
+      alone: whether the single-task model of the same seed is a candidate: `left` 0.
+    """
+    if "left" not in scores.columns:
+        return scores
+    learned = [task.name for task in recipe.trained]
+    own = pl.col("task").is_in(learned) & (pl.col("head") == "computed")
+    mine = scores.filter((pl.col("arm") == "multi") & own)
+    if alone:
+        single = scores.filter((pl.col("arm") == "single") & own)
+        single = single.join(mine.select("seed", "steps").unique(), on=["seed", "steps"])
+        known = {"arm": pl.lit("multi"), "trained": pl.lit(""), "left": pl.lit("0")}
+        mine = pl.concat([mine, single.with_columns(**known)], how="diagonal_relaxed")
+    # Of equals the one that stays longer.
+    stay = pl.col("left").replace("stays", "1000000000").cast(pl.Int64)
+    at = mine.filter((pl.col("split") == "validation") & (pl.col("width") == recipe.dimension))
+    # `main_rows` ranks within a task; candidates differ in `left`, not in their measures.
+    best = (
+        main_rows(at)
+        .with_columns(stay.alias("stay"))
+        .sort("score", "stay", descending=True)
+        .unique(["task", "seed", "steps"], keep="first", maintain_order=True)
+    )
+    keys = ["task", "seed", "steps", "left"]
+    chosen = mine.join(best.select(keys), on=keys, how="semi")
+    rest = scores.filter(~((pl.col("arm") == "multi") & own))
+    return pl.concat([rest, chosen], how="diagonal_relaxed")
+
+
 def chosen_variant(learned: pl.DataFrame, recipe: Recipe) -> tuple[int, int, str]:
     """Width, length and head that are best for the single-task models on validation rows."""
     rows = main_rows(learned.filter(pl.col("split") == "validation"))
@@ -71,10 +108,11 @@ def main() -> None:
     parser.add_argument("recipe", type=Path)
     parser.add_argument("scores", type=Path, nargs="+")
     parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--alone", action="store_true")
     options = parser.parse_args()
     recipe, _ = load_recipe(options.recipe, [])
     scores = pl.concat([pl.read_ndjson(file) for file in options.scores], how="diagonal_relaxed")
-    table = variants_table(scores, recipe)
+    table = variants_table(best_of_each(scores, recipe, alone=options.alone), recipe)
     numbers = [name for name, kind in table.schema.items() if kind == pl.Float64]
     table = table.with_columns(pl.col(numbers).round(4).replace(float("nan"), None))
     table.write_csv(options.out)

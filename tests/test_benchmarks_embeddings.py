@@ -19,7 +19,7 @@ from benchmarks.embeddings import (
     training_table,
 )
 from benchmarks.embeddings_lengths import joint_steps
-from benchmarks.embeddings_lengths_table import chosen_variant, variants_table
+from benchmarks.embeddings_lengths_table import best_of_each, chosen_variant, variants_table
 from benchmarks.embeddings_memory import Case, memory_row, memory_table
 from benchmarks.embeddings_server import MODES, load, server_table, started, texts_in_a_pass
 
@@ -160,6 +160,37 @@ def test_a_length_that_lacks_tasks_is_not_chosen():
     recipe = Recipe(tasks=(TaskConfig(name="a", source="x.csv"),))
     rows = _lengths().filter((pl.col("steps") == 40) | (pl.col("seed") > 0))
     assert chosen_variant(rows, recipe) == (50, 40, "computed")
+
+
+def test_validation_rows_choose_how_long_a_task_stays() -> None:
+    recipe = Recipe(tasks=(TaskConfig(name="a", source="x.csv"),))
+    # Scores on validation and on test, by seed, of those that stay, leave after 80, learn alone.
+    scores = {
+        ("multi", "stays"): [(60.0, 50.0), (60.0, 51.0), (60.0, 52.0)],
+        ("multi", "80"): [(61.0, 40.0), (60.0, 41.0), (59.0, 42.0)],
+        ("single", ""): [(50.0, 70.0), (62.0, 71.0), (60.0, 72.0)],
+    }
+    rows = pl.concat(
+        study_frames.frame(
+            [study_frames.row(arm, "a", score, trained="a" * (arm == "single"), seed=seed)]
+        ).with_columns(
+            pl.lit(split).alias("split"), steps=320, head=pl.lit("computed"), left=pl.lit(left)
+        )
+        for (arm, left), seeds in scores.items()
+        for seed, both in enumerate(seeds)
+        for split, score in zip(("validation", "test"), both, strict=True)
+    )
+
+    def chosen(**how: bool) -> list[float]:
+        found = best_of_each(rows, recipe, **how)
+        test = found.filter((pl.col("split") == "test") & (pl.col("arm") == "multi"))
+        assert found.filter(pl.col("arm") == "single").height == 6
+        return test.sort("seed")["score"].to_list()
+
+    assert chosen() == [40.0, 51.0, 52.0]  # of equals the one that stays longer
+    assert chosen(alone=True) == [40.0, 71.0, 52.0]
+    without = rows.drop("left")
+    assert best_of_each(without, recipe).equals(without)
 
 
 def test_equal_updates_with_fewer_tasks_in_a_step_make_more_steps() -> None:

@@ -256,7 +256,7 @@ def test_a_paid_endpoint_is_not_called_unasked(
         asked.append(question)
         raise UsageError("no")
 
-    monkeypatch.setattr("trine.cli.embeddings._ask", refuse)
+    monkeypatch.setattr("trine.cli.embeddings_evaluate._ask", refuse)
     code, _, err = call(
         "compare", "tiny", "--suite", "suite.toml", "--draws", "2", "--cache", "kept.sqlite",
         "--api", "https://me:pa55@example.invalid/v1", "--api-model", "m",

@@ -17,15 +17,15 @@ import pytest
 from sentence_transformers import SentenceTransformer
 
 from tests.embeddings.small_encoders import sentence, small_encoder
-from trine.core.errors import ConfigError, UsageError
+from trine.core.errors import ConfigError, DataError, UsageError
 from trine.core.records import read_metrics
-from trine.embeddings.branches import evaluate_branches, single_recipe
+from trine.embeddings.branches import branch_file, branch_model, single_recipe, task_updates
+from trine.embeddings.choices import evaluate_parts
 from trine.embeddings.config import Recipe, load_recipe
 from trine.embeddings.encoder import load_model
 from trine.embeddings.evaluation.suite import evaluate_model
 from trine.embeddings.loading import load_tasks
-from trine.embeddings.train_run import train
-from trine.embeddings.transfer import task_updates, transfer
+from trine.embeddings.transfer import transfer
 
 ROW = {
     "model", "task", "language", "metric", "score", "se", "n", "width", "arm", "trained", "seed",
@@ -234,41 +234,57 @@ def test_with_heads_of_their_own_trained_tasks_are_scored_by_them(
     assert again.equals(rows)
 
 
-def test_with_branches_both_arms_have_as_many_updates_on_a_task(
+def test_tasks_may_leave_and_every_way_has_as_many_updates_on_a_task(
     place: Path, tmp_path: Path
 ) -> None:
-    settings = ["head.per_task=true", "training.steps=5", "training.branch_steps=3"]
+    settings = ["head.per_task=true", "training.leave_after=[0, 2]"]
     recipe, base = load_recipe(place / "recipe.toml", settings)
+    how: dict[str, Any] = {"seeds": 1, "draws": 1, "matrix_seeds": 1, "widths": (4,)}
+    with pytest.raises(DataError, match="no validation rows"):
+        transfer(recipe, base, directory=tmp_path / "none", **how)
+    assert not (tmp_path / "none").exists()
+    aside = tuple(task.model_copy(update={"validation_rows": 20}) for task in recipe.tasks)
+    recipe = recipe.model_copy(update={"tasks": aside})
     run = tmp_path / "run"
-    rows = transfer(recipe, base, directory=run, seeds=1, draws=1, matrix_seeds=1, widths=(4,)).rows
+    result = transfer(recipe, base, directory=run, **how)
+    rows = result.rows
     assert set(rows["arm"]) == {"base", "base+pca", "single", "multi", "multi+shared"}
     assert set(rows.filter(pl.col("arm") == "multi+shared")["task"]) == {"one", "two"}
-    cells = run / "cells"
-    joint = read_metrics(cells / "multi_seed-0" / "run" / "metrics.jsonl")
+    multi = run / "cells" / "multi_seed-0" / "run"
+    joint = read_metrics(multi / "metrics.jsonl")
     for name in ("one", "two"):
-        single = cells / f"single_{name}_seed-0" / "run"
-        alone = read_metrics(single / "metrics.jsonl")
-        assert alone.height == joint.filter(pl.col("task") == name).height
-        for place in (cells / "multi_seed-0" / "run", single):
-            branch = read_metrics(place / "branches" / f"{name}.jsonl")
-            assert set(branch["task"]) == set(alone["task"]) == {name}
-            assert branch.height == 3
-        assert [path.stem for path in (single / "branches").glob("*.jsonl")] == [name]
-    # Trained tasks are scored with the branch, others with the encoder that the branch is from.
+        alone = read_metrics(run / "cells" / f"single_{name}_seed-0" / "run" / "metrics.jsonl")
+        own = joint.filter(pl.col("task") == name)
+        assert alone.height == own.height
+        for after in (0, 2):
+            branch = read_metrics(multi / "branches" / f"{name}-{after}.jsonl")
+            assert set(branch["task"]) == {name}
+            assert own.filter(pl.col("step") <= after).height + branch.height == alone.height
+    # Trained tasks are scored with the part that was chosen, others with the joint encoder.
+    choices = {choice.task: choice.left_after for choice in result.choices[0]}
+    assert list(choices) == ["one", "two"]
     tasks, _ = load_tasks(recipe, base)
-    count = joint.filter(pl.col("task") == "two").height
-    alone = train(single_recipe(recipe, "two", count, 3), base, directory=tmp_path / "alone")
-    runs = {"multi": cells / "multi_seed-0" / "run", "single": alone.run.directory}
-    for arm, run in runs.items():
-        model = load_model(run / "model-full")
-        own = evaluate_branches(model, run / "branches", tasks[1:2], widths=[4])
-        others = evaluate_model(model, tasks[2:], widths=[4], draws=1)
-        found = rows.filter((pl.col("arm") == arm) & (pl.col("width") == 4))
-        if arm == "single":
-            found = found.filter(pl.col("trained") == "two")
-        for row in [*own, *others]:
-            at = (pl.col("task") == row.task) & (pl.col("metric") == row.metric)
-            assert found.filter(at)["score"].item() == pytest.approx(row.score, abs=1e-3)
+    model = load_model(multi / "model-full")
+    own = evaluate_parts(model, multi, recipe, tasks, widths=[4], draws=1)
+    others = evaluate_model(model, tasks[2:], widths=[4], draws=1)
+    at_four = rows.filter(pl.col("width") == 4)
+    found = at_four.filter(pl.col("arm") == "multi")
+    for row in [*own, *others]:
+        at = (pl.col("task") == row.task) & (pl.col("metric") == row.metric)
+        assert found.filter(at)["score"].item() == pytest.approx(row.score, abs=1e-3)
+    # A branch after 0 steps is the single-task model.
+    for name in ("one", "two"):
+        branch = branch_model(model, branch_file(multi / "branches", name, 0))
+        scored = [task for task in tasks if task.name == name]
+        single = at_four.filter((pl.col("arm") == "single") & (pl.col("trained") == name))
+        for row in evaluate_model(branch, scored, widths=[4], draws=1):
+            at = (pl.col("task") == name) & (pl.col("metric") == row.metric)
+            assert single.filter(at)["score"].item() == pytest.approx(row.score, abs=1e-3)
+    shown = pl.read_csv(run / "tables" / "choices.csv")
+    assert shown.columns == ["seed", "task", "metric", "stays", "leaves after 2", "alone", "chosen"]
+    assert "How long each task stays" in (run / "report.html").read_text()
+    # Done is done.
+    assert transfer(recipe, base, directory=run, **how).rows.equals(rows)
 
 
 def test_other_rows_than_the_study_began_with_are_refused(

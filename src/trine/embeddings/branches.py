@@ -1,11 +1,15 @@
-"""A branch for each task: upper layers and a head of its own, trained on from the joint encoder.
+"""Branches: upper layers and a head of a task's own, trained on alone after some joint steps.
 
 A step that sums the gradients of many tasks serves none of them fully, and layers that all tasks
-share are nobody's own. So training can have two parts: joint steps, in which tasks learn from each
-other, and then `training.branch_steps` in which each task goes on alone from the joint encoder.
-What it changes stays its own; the joint encoder with the shared head is still the one model for all
-else. The paper has task-specific parts that run beside the shared ones; what they are is not told
-in any text that we could read. These are ours; what they bring is in docs/embeddings/results.md.
+share are nobody's own. So a task may leave the joint training after some of its steps
+(`training.leave_after`) and go on alone, with as many updates as the joint training would still
+have had on it. After 0 steps it learns alone from the first, as a single-task model does. What a
+branch changes stays its own; the joint training goes on to its end, and its encoder with the shared
+head is the one model for all else. Whether a task is better off with one of its branches or with
+the joint encoder is decided in `trine.embeddings.choices`.
+
+The paper has task-specific parts that run beside the shared ones; what they are is not told in any
+text that we could read. These are ours; what they bring is in docs/embeddings/results.md.
 
 A branch is a small file: the tensors of the encoder that it changed (those of layers that are not
 frozen), and its head. `branch_model` puts it on the joint model, which makes a plain
@@ -18,7 +22,9 @@ import copy
 import hashlib
 import logging
 import shutil
+from collections import Counter
 from collections.abc import Callable, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -29,18 +35,20 @@ from trine.core.errors import DataError, UsageError
 from trine.core.progress import Progress, SilentProgress
 from trine.core.seeding import Seeds
 from trine.embeddings.config import Recipe
-from trine.embeddings.tasks import ScoreRow, Task
+from trine.embeddings.tasks import Task
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
 
 __all__ = [
     "BRANCHES",
+    "branch_file",
     "branch_model",
-    "evaluate_branches",
     "fit_branches",
+    "joint_states",
     "learned_tasks",
     "single_recipe",
+    "task_updates",
 ]
 
 _LOG = logging.getLogger(__name__)
@@ -51,7 +59,7 @@ _ENCODER = "encoder."
 _JOINT = "joint.digest"
 
 
-def single_recipe(recipe: Recipe, task: str, updates: int, branch_steps: int = 0) -> Recipe:
+def single_recipe(recipe: Recipe, task: str, updates: int) -> Recipe:
     """The recipe of a model that learns one task alone, with so many updates on it.
 
     Every other task keeps its rows for scoring and is not trained on. Unlabelled text stays: it
@@ -60,8 +68,7 @@ def single_recipe(recipe: Recipe, task: str, updates: int, branch_steps: int = 0
     Args:
       recipe: of all tasks.
       task: the name of the one.
-      updates: steps of the encoder that others would share.
-      branch_steps: of the branch that follows.
+      updates: steps.
     """
     tasks = tuple(
         each
@@ -70,9 +77,47 @@ def single_recipe(recipe: Recipe, task: str, updates: int, branch_steps: int = 0
         for each in recipe.tasks
     )
     training = recipe.training.model_copy(
-        update={"steps": updates, "tasks_per_step": 0, "branch_steps": branch_steps}
+        update={"steps": updates, "tasks_per_step": 0, "leave_after": ()}
     )
     return recipe.model_copy(update={"tasks": tasks, "training": training})
+
+
+def task_updates(recipe: Recipe, tasks: Sequence[Task], after: int = 0) -> dict[str, int]:
+    """Batches that each trained task has in the joint training after so many of its steps.
+
+    Known before training, since the tasks of a step are drawn from a named generator.
+    """
+    from trine.embeddings.batches import drawn_tasks, task_rates
+    from trine.embeddings.training_rows import training_rows
+
+    trained = [task for task in tasks if task.config.role == "train"]
+    training = recipe.training
+    rates = task_rates([len(training_rows(task)) for task in trained], training.alpha)
+    drawn = drawn_tasks(
+        rates,
+        training.tasks_per_step or len(trained),
+        training.steps,
+        Seeds(recipe.seed).child("batches"),
+        in_rounds=training.in_rounds,
+    )
+    counts = Counter(number for step in islice(drawn, after, None) for number in step)
+    return {task.name: counts[i] for i, task in enumerate(trained)}
+
+
+def learned_tasks(recipe: Recipe) -> list[str]:
+    """Names of the tasks that get a part of their own."""
+    return [task.name for task in recipe.trained if task.kind != "unlabelled"]
+
+
+def joint_states(recipe: Recipe, folder: Path) -> dict[int, Path]:
+    """By joint steps the file with what they changed of the encoder; what `fit` has to keep."""
+    steps = sorted(step for step in recipe.training.leave_after if step)
+    return {step: folder / f"joint-{step}.safetensors" for step in steps}
+
+
+def branch_file(folder: Path, task: str, after: int) -> Path:
+    """Where the branch of a task that leaves after so many joint steps is."""
+    return folder / f"{task}-{after}.safetensors"
 
 
 def fit_branches(
@@ -85,47 +130,73 @@ def fit_branches(
     seeds: Seeds,
     progress: Progress | None = None,
     say: Callable[[str], None] = _LOG.info,
-) -> list[Path]:
-    """Trains a branch for each labelled task; those that are there already are not trained again.
+) -> None:
+    """Trains every branch of each labelled task; those that are there already are kept.
+
+    Losses, rates and batches are those of the joint training, with a schedule of its own for each
+    branch. Distillation keeps the similarities of the encoder that a branch starts from, and
+    `training.average` averages with it.
 
     Args:
-      model: the joint one at full width, with its head; not changed.
+      model: the joint one at the end of its training, at full width, with its head; not changed.
       tasks: those of the recipe.
-      recipe: of the joint training. Losses, rates and batches are the same; distillation keeps the
-        joint encoder's similarities, and `training.average` averages with the joint encoder.
-      folder: for `TASK.safetensors`, and `TASK.jsonl` with one row a step.
+      recipe: of the joint training.
+      folder: has the files of `joint_states`; for the branches (`branch_file`), and beside each a
+        `.jsonl` with one row a step.
       checkpoints: of branches that are not finished.
-      seeds: of batches, dropout and heads.
+      seeds: of the training. A branch after 0 steps draws as a single-task training of these does.
       progress: where to tell how far it is.
       say: one line of talk.
 
-    Returns:
-      The files.
+    Raises:
+      DataError: a state of the joint training that is missing.
     """
-    names = learned_tasks(recipe)
+    places = [(after, name) for after in recipe.training.leave_after
+              for name in learned_tasks(recipe)]  # fmt: skip
+    if not places:
+        return
     folder.mkdir(parents=True, exist_ok=True)
-    paths = [folder / f"{name}.safetensors" for name in names]
-    with (progress or SilentProgress()).task("branches", len(names)) as done:
-        for name, path in zip(names, paths, strict=True):
-            directory = checkpoints / f"branch-{name}"
+    left = {after: task_updates(recipe, tasks, after) for after in recipe.training.leave_after}
+    with (progress or SilentProgress()).task("branches", len(places)) as done:
+        for after, name in places:
+            path = branch_file(folder, name, after)
+            directory = checkpoints / f"branch-{path.stem}"
             if not path.is_file():
-                say(f"branch of {name}, {recipe.training.branch_steps:,} steps")
-                own = single_recipe(recipe, name, recipe.training.branch_steps)
+                # A task that no later step would have drawn still gets one: it is a branch.
+                own = single_recipe(recipe, name, max(1, left[after][name]))
+                say(f"branch of {name} after {after:,}, {own.training.steps:,} steps")
+                encoder = _encoder_after(after, model, tasks, recipe, folder)
                 mine = [Task(own.task(task.name), task.frame) for task in tasks]
-                arrays = _branch(model, mine, own, name, path, directory, seeds, progress, say)
+                arrays = _branch(
+                    encoder, model, mine, own, name, path, directory,
+                    seeds.child("branch", str(after)) if after else seeds, progress, say,
+                )  # fmt: skip
                 write_arrays(path, arrays)
             shutil.rmtree(directory, ignore_errors=True)
-            done.advance(note=name)
-    return paths
+            done.advance(note=f"{name} after {after}")
 
 
-def learned_tasks(recipe: Recipe) -> list[str]:
-    """Names of the tasks that get a part of their own."""
-    return [task.name for task in recipe.trained if task.kind != "unlabelled"]
+def _encoder_after(
+    after: int, model: SentenceTransformer, tasks: Sequence[Task], recipe: Recipe, folder: Path
+) -> SentenceTransformer:
+    """The encoder after so many joint steps, without a head."""
+    import torch
+
+    from trine.embeddings.building import bare_encoder
+    from trine.embeddings.inference import first_module
+
+    encoder, _ = bare_encoder(recipe, tasks, device=model.device.type)
+    if after:
+        state = first_module(encoder).auto_model.state_dict()
+        with torch.no_grad():
+            for name, value in read_arrays(joint_states(recipe, folder)[after]).items():
+                state[name].copy_(torch.from_numpy(value))
+    return encoder
 
 
 def _branch(
-    model: SentenceTransformer,
+    encoder: SentenceTransformer,
+    joint: SentenceTransformer,
     tasks: Sequence[Task],
     recipe: Recipe,
     name: str,
@@ -141,23 +212,21 @@ def _branch(
     from trine.embeddings.task_heads import fit_task_heads
     from trine.embeddings.training import fit
 
-    seeds = seeds.child("branch")
-    encoder = prepare(_without_head(model), recipe, tasks, seeds)
     trained = fit(
-        encoder, tasks, recipe, directory=directory, seeds=seeds,
+        prepare(encoder, recipe, tasks, seeds), tasks, recipe, directory=directory, seeds=seeds,
         metrics=path.with_suffix(".jsonl"), progress=progress, say=say,
     ).model  # fmt: skip
     widths = trained_widths(
         recipe.training, recipe.dimension, trained.get_embedding_dimension() or 0
     )
     weight, bias = fit_task_heads(trained, tasks, recipe.head, seeds.child("head"), widths)[name]
-    before = first_module(model).auto_model.state_dict()
+    before = first_module(joint).auto_model.state_dict()
     changed: dict[str, np.ndarray] = {}
     for key, value in first_module(trained).auto_model.state_dict().items():
         after = value.detach().cpu()
         if not after.equal(before[key].detach().cpu()):
             changed[f"{_ENCODER}{key}"] = after.numpy()
-    return {**changed, "head.weight": weight, "head.bias": bias, _JOINT: _digest(model)}
+    return {**changed, "head.weight": weight, "head.bias": bias, _JOINT: _digest(joint)}
 
 
 def _digest(model: SentenceTransformer) -> np.ndarray:
@@ -190,7 +259,7 @@ def branch_model(model: SentenceTransformer, path: Path) -> SentenceTransformer:
         arrays = read_arrays(path)
     except DataError as error:
         raise DataError(
-            f"no branch: {error}", hint="train with training.branch_steps above 0"
+            f"no branch: {error}", hint="run the training again, or train with training.leave_after"
         ) from error
     own = copy.deepcopy(model)
     head = head_of(own)
@@ -215,49 +284,3 @@ def branch_model(model: SentenceTransformer, path: Path) -> SentenceTransformer:
         for name, value in arrays.items():
             places[name].copy_(torch.from_numpy(value))
     return own
-
-
-def evaluate_branches(
-    model: SentenceTransformer,
-    folder: Path,
-    tasks: Sequence[Task],
-    *,
-    model_name: str = "model",
-    widths: Sequence[int] | None = None,
-    max_rows: int | None = None,
-    draws: int = 10,
-) -> list[ScoreRow]:
-    """Scores of every labelled task that was trained on, with its branch.
-
-    See `trine.embeddings.evaluation.suite.evaluate_model` for the arguments.
-
-    Raises:
-      DataError: a branch that is missing, cannot be read or belongs to another model.
-    """
-    from trine.embeddings.evaluation.suite import evaluate_model
-
-    rows: list[ScoreRow] = []
-    for task in tasks:
-        if task.config.role == "train" and task.kind != "unlabelled":
-            rows += evaluate_model(
-                branch_model(model, folder / f"{task.name}.safetensors"), [task],
-                model_name=model_name, widths=None if widths is None else list(widths),
-                max_rows=max_rows, draws=draws,
-            )  # fmt: skip
-    return rows
-
-
-def _without_head(model: SentenceTransformer) -> SentenceTransformer:
-    from trine.embeddings.encoder import head_of
-    from trine.embeddings.frozen_layers import forget_frozen_layers
-
-    modules = list(model)
-    head = head_of(model)
-    if head is None:
-        raise UsageError("a model without a head", accepted="the model at full width of a training")
-    place = next(i for i, module in enumerate(modules) if module is head)
-    bare = copy.deepcopy(model)
-    forget_frozen_layers(bare)
-    for name in list(bare._modules)[place:]:
-        del bare._modules[name]
-    return bare

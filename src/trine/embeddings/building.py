@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from trine.embeddings.bases import Base
 
-__all__ = ["build_encoder", "finish", "prepare", "training_texts"]
+__all__ = ["bare_encoder", "build_encoder", "finish", "prepare", "training_texts"]
 
 _LOG = logging.getLogger(__name__)
 
@@ -43,6 +43,14 @@ def build_encoder(
     Raises:
       UsageError, DataError: a base that cannot be had, or a dimension above its width.
     """
+    model, base = bare_encoder(recipe, tasks, device=device)
+    return prepare(model, recipe, tasks, seeds), base
+
+
+def bare_encoder(
+    recipe: Recipe, tasks: Sequence[Task], *, device: str | None = None
+) -> tuple[SentenceTransformer, Base]:
+    """The base, pruned if the recipe says so, without a head; see `build_encoder`."""
     config = recipe.model
     model, base = load_base(config, device=device)
     width = model.get_embedding_dimension()
@@ -52,7 +60,7 @@ def build_encoder(
         )
     if config.prune_vocabulary:
         _LOG.info("%s", prune_vocabulary(model, training_texts(tasks)))
-    return prepare(model, recipe, tasks, seeds), base
+    return model, base
 
 
 def prepare(

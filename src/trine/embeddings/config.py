@@ -258,8 +258,10 @@ class TrainingConfig(Config):
         own (`model.task_heads`); 0: labels speak through these heads only.
       cache_rows: gradient caching in pieces of so many texts; 0: off.
       max_tokens: texts are cut here while training; None: the model's limit.
-      branch_steps: after the joint steps, so many more in which each task trains upper layers and
-        a head of its own, from the joint encoder on (see `trine.embeddings.branches`); 0: none.
+      leave_after: joint steps after which a task may leave the others and go on alone, in upper
+        layers and a head of its own, with the updates that are left; 0: it learns alone from the
+        first. Its validation rows decide after which of them, or whether it stays to the end (see
+        `trine.embeddings.choices`). None given: all stay.
       save_every: steps between checkpoints.
     """
 
@@ -285,8 +287,20 @@ class TrainingConfig(Config):
     shared_loss: float = Field(default=1.0, ge=0)
     cache_rows: int = Field(default=0, ge=0)
     max_tokens: int | None = Field(default=64, ge=8)
-    branch_steps: int = Field(default=0, ge=0)
+    leave_after: tuple[int, ...] = ()
     save_every: int = Field(default=50, ge=1)
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        wrong = [step for step in self.leave_after if not 0 <= step < self.steps]
+        if wrong:
+            raise ValueError(
+                f"leave_after has {wrong[0]}: it takes steps from 0 to {self.steps - 1}, "
+                "before the joint training ends"
+            )
+        if len(set(self.leave_after)) < len(self.leave_after):
+            raise ValueError("leave_after has a step twice")
+        return self
 
     @property
     def in_rounds(self) -> bool:
@@ -333,10 +347,8 @@ class Recipe(Config):
                 f"task {idle[0]!r} is unlabelled: it needs training.distillation above 0 "
                 "(or its own)"
             )
-        if self.training.branch_steps and not self.head.per_task:
-            raise ValueError(
-                "training.branch_steps needs head.per_task = true: a branch has a head"
-            )
+        if self.training.leave_after and not self.head.per_task:
+            raise ValueError("training.leave_after needs head.per_task = true: a branch has a head")
         twice = [name for name, n in Counter(t.name for t in self.tasks).items() if n > 1]
         if twice:
             raise ValueError(f"two tasks are called {twice[0]!r}; every task needs its own name")

@@ -9,6 +9,7 @@ ones: the very head that a model of this task alone would have.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -35,6 +36,7 @@ __all__ = [
     "Head",
     "evaluate_heads",
     "fit_task_heads",
+    "head_model",
     "load_task_heads",
     "save_task_heads",
 ]
@@ -75,6 +77,24 @@ def fit_task_heads(
             vectors, given.labels, config, seeds.generator("head"), widths, given.groups
         )
     return heads
+
+
+def head_model(model: SentenceTransformer, head: Head) -> SentenceTransformer:
+    """A copy of a model at full width with another head.
+
+    Raises:
+      UsageError: if the model has no head.
+    """
+    import torch
+
+    own = copy.deepcopy(model)
+    shared = head_of(own)
+    if shared is None:
+        raise UsageError("a model without a head", accepted="the model at full width of a training")
+    with torch.no_grad():
+        for place, value in zip((shared.linear.weight, shared.linear.bias), head, strict=True):
+            place.copy_(torch.from_numpy(value))
+    return own
 
 
 def save_task_heads(heads: dict[str, Head], path: Path) -> None:

@@ -1,7 +1,6 @@
 """The model of one task of a training: the joint one with that task's branch, or its own head.
 
-A plain sentence-transformers model with a card of its own (see `trine.embeddings.branches` and
-`trine.embeddings.task_heads`).
+A plain sentence-transformers model with a card of its own (see `trine.embeddings.choices`).
 """
 
 from __future__ import annotations
@@ -13,7 +12,8 @@ from typing import TYPE_CHECKING
 from trine.core.artifacts import read_json
 from trine.core.errors import DataError, UsageError
 from trine.core.runs import load_run
-from trine.embeddings.branches import BRANCHES, branch_model, learned_tasks
+from trine.embeddings.branches import learned_tasks
+from trine.embeddings.choices import load_choices, own_part
 from trine.embeddings.config import Recipe, load_recipe
 from trine.embeddings.tasks import ScoreRow
 
@@ -34,28 +34,17 @@ def task_model(run: Path, task: str) -> SentenceTransformer:
       UsageError: a run whose tasks have nothing of their own, or another task.
       DataError: a directory without a finished training, or a file that cannot be read.
     """
-    import torch
-
-    from trine.embeddings.encoder import head_of, load_model
-    from trine.embeddings.task_heads import HEADS, load_task_heads
+    from trine.embeddings.encoder import load_model
 
     recipe = _finished(run)
     if not recipe.head.per_task:
         raise UsageError(
             f"the tasks of {run} have no part of their own",
-            hint="train with head.per_task = true, and training.branch_steps above 0 for branches",
+            hint="train with head.per_task = true, and training.leave_after for branches",
         )
     if task not in learned_tasks(recipe):
         raise UsageError.unknown("task", task, learned_tasks(recipe))
-    full = load_model(run / "model-full")
-    if recipe.training.branch_steps:
-        return branch_model(full, run / BRANCHES / f"{task}.safetensors")
-    weight, bias = load_task_heads(run / HEADS)[task]
-    linear = head_of(full).linear
-    with torch.no_grad():
-        linear.weight.copy_(torch.from_numpy(weight))
-        linear.bias.copy_(torch.from_numpy(bias))
-    return full
+    return own_part(load_model(run / "model-full"), run, recipe, task)
 
 
 def _finished(run: Path) -> Recipe:
@@ -93,11 +82,16 @@ def write_task_model(run: Path, task: str, out: Path, width: int | None = None) 
     recipe = _finished(run)
     size = width or recipe.dimension
     part = f"then a head computed from the texts of {task}"
-    if steps := recipe.training.branch_steps:
-        part = (
-            f"then {steps} steps on {task} alone, from the joint encoder on (which takes the "
-            "base's place in them), and a head of that task's own"
-        )
+    if recipe.training.leave_after:
+        after = next(choice.left_after for choice in load_choices(run) if choice.task == task)
+        if after == 0:
+            part = f"which this model had no part in: it learned {task} alone, as many updates"
+        elif after is not None:
+            part = (
+                f"which this model left after {after}, to learn {task} alone with the updates that "
+                "were left (the encoder that it was takes the base's place in them), and a head of "
+                "that task's own"
+            )
     title = f"{recipe.title or 'model'}, task {task}"
     licence = source = ""
     with suppress(UsageError, DataError):  # a base that has gone since is only missed in the card

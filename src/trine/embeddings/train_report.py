@@ -18,9 +18,11 @@ from trine.embeddings.tasks import ScoreRow
 if TYPE_CHECKING:
     from trine.core.report import Picture
     from trine.core.runs import Run
+    from trine.embeddings.choices import Choice
 
-__all__ = ["OWN", "scores_table", "write_train_report"]
+__all__ = ["CHOICES", "OWN", "choices_table", "scores_table", "write_train_report"]
 
+CHOICES = "How long each task stays with the others"
 OWN = "Scores of each task with its own head or branch (0 to 100)"
 
 _WINDOW = 20
@@ -45,12 +47,48 @@ def scores_table(scores: Sequence[ScoreRow], title: str = "Scores (0 to 100)") -
     return Table(wide, title, columns)
 
 
+def choices_table(choices: Sequence[Choice], seeds: Sequence[int] = ()) -> Table:
+    """One row a task: the validation score of each candidate, and the one that was chosen.
+
+    Args:
+      choices: of one training, or of several.
+      seeds: of the training of each, if there are several.
+    """
+    rows = [
+        {
+            **({"seed": seeds[i]} if seeds else {}),
+            "task": choice.task,
+            "metric": choice.metric,
+            **{_way(each.left_after): each.score for each in choice.candidates},
+            "chosen": _way(choice.left_after),
+        }
+        for i, choice in enumerate(choices)
+    ]
+    ways = [_way(each.left_after) for each in choices[0].candidates]
+    columns = [
+        *([Column("seed")] if seeds else []),
+        Column("task"),
+        Column("metric"),
+        *(Column(way, way, ".1f") for way in ways),
+        Column("chosen"),
+    ]
+    title = "Scores of the candidates on validation rows (0 to 100), and the best of each task"
+    return Table(pl.DataFrame(rows), title, columns)
+
+
+def _way(left_after: int | None) -> str:
+    if left_after is None:
+        return "stays"
+    return f"leaves after {left_after}" if left_after else "alone"
+
+
 def write_train_report(
     run: Run,
     recipe: Recipe,
     scores: Sequence[ScoreRow],
     trained: dict[str, Any],
     own: Sequence[ScoreRow] = (),
+    choices: Sequence[Choice] = (),
 ) -> Path:
     """Writes `tables/scores.csv`, the figure of the losses and `report.html`.
 
@@ -60,6 +98,7 @@ def write_train_report(
       scores: of the one model.
       trained: what training was like.
       own: of the tasks that have a head or a branch of their own, with it.
+      choices: how long each task stayed with the others.
     """
     sections: list[Section] = []
     if scores:
@@ -71,6 +110,10 @@ def write_train_report(
             save_table(tables[1], run.tables, "own-scores")
         note = "Rows of the test split; vectors cut to their first numbers and brought to length 1."
         sections.append(Section("Evaluation", tables=tables, notes=[note]))
+    if choices:
+        table = choices_table(choices)
+        save_table(table, run.tables, "choices")
+        sections.append(Section(CHOICES, tables=[table]))
     metrics = read_metrics(run.metrics_path)
     if metrics.height:
         sections.append(Section("Training", figures=[_losses(metrics, run.figures)]))
@@ -80,7 +123,6 @@ def write_train_report(
         "base": recipe.model.base,
         "dimension": recipe.dimension,
         "steps": trained.get("steps"),
-        **({"steps of each branch": branch} if (branch := recipe.training.branch_steps) else {}),
         "tasks": names,
         "seed": recipe.seed,
     }

@@ -9,7 +9,8 @@ A run leaves, beside what every run leaves (`trine.core.runs`):
     tables/scores.csv      the evaluation
     checkpoints/           the newest state of the training
     task-heads.safetensors heads of the tasks' own, if the recipe has `head.per_task`
-    branches/              a branch for each task in its place, with `training.branch_steps`
+    branches/              what tasks learned that left the others, with `training.leave_after`
+    choices.json           which task is better off with which of them, by its validation rows
 
 The name of the directory holds a digest of the rows too: other data of the same recipe is another
 run.
@@ -30,6 +31,7 @@ from trine.core.errors import ConfigError, UsageError
 from trine.core.progress import Progress
 from trine.core.runs import Run, open_run
 from trine.embeddings.batches import task_rates
+from trine.embeddings.branches import BRANCHES, fit_branches, joint_states
 from trine.embeddings.config import Recipe
 from trine.embeddings.loading import TaskFacts, load_tasks
 from trine.embeddings.losses import loss_name
@@ -41,6 +43,8 @@ from trine.embeddings.training_rows import training_rows
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
+
+    from trine.embeddings.choices import Choice
 
 __all__ = ["TrainResult", "data_digest", "plan", "train"]
 
@@ -59,6 +63,7 @@ class TrainResult:
       full: folder of the model at full width.
       scores: of both widths.
       own_scores: of the tasks that have a head or a branch of their own, with it.
+      choices: how long each task stays with the others, with `training.leave_after`.
       document: what `--json` prints.
     """
 
@@ -67,6 +72,7 @@ class TrainResult:
     full: Path
     scores: list[ScoreRow]
     own_scores: list[ScoreRow]
+    choices: list[Choice]
     document: dict[str, Any]
 
 
@@ -96,7 +102,7 @@ def train(
     """
     tasks, facts = load_tasks(recipe, base)
     if directory is None or not (directory / "run.json").is_file():
-        _check(recipe)  # before a directory bears the name of a recipe that cannot be trained
+        _check(recipe, tasks)  # before a directory bears the name of a recipe that is none
     digest = data_digest(tasks)
     title = recipe.title or f"{Path(recipe.model.base).name}-{recipe.dimension}"
     run = open_run(
@@ -114,7 +120,7 @@ def train(
         return _stored(run)
     with run:
         full, trained = _trained(run, recipe, tasks, progress, say)
-        _branches(run, recipe, tasks, full, progress, say)
+        choices = _choices(run, recipe, tasks, full, progress, say)
         scores: list[ScoreRow] = []
         own: list[ScoreRow] = []
         if evaluate:
@@ -128,8 +134,9 @@ def train(
             **trained,
             "scores": [asdict(row) for row in scores],
             "own_scores": [asdict(row) for row in own],
+            "choices": [asdict(choice) for choice in choices],
         }
-        _report(run, recipe, scores, own, trained)
+        _report(run, recipe, scores, own, choices, trained)
         write_json(run.directory / RESULT, document)
     return _stored(run)
 
@@ -164,6 +171,7 @@ def _trained(
         directory=run.checkpoints,
         seeds=run.seeds,
         metrics=run.metrics_path,
+        keep=joint_states(recipe, run.directory / BRANCHES),
         progress=progress,
         say=say,
     )
@@ -172,7 +180,7 @@ def _trained(
         width = model.get_embedding_dimension() or 0
         widths = trained_widths(recipe.training, recipe.dimension, width)
         refit_head(model, tasks, recipe.head, run.seeds.child("head"), widths)
-        if recipe.head.per_task and not recipe.training.branch_steps:
+        if recipe.head.per_task:
             heads = fit_task_heads(model, tasks, recipe.head, run.seeds.child("head"), widths)
             save_task_heads(heads, run.directory / HEADS)
     facts = {
@@ -194,21 +202,26 @@ def _trained(
     return model, facts
 
 
-def _branches(
+def _choices(
     run: Run,
     recipe: Recipe,
     tasks: Sequence[Task],
     full: SentenceTransformer,
     progress: Progress | None,
     say: Callable[[str], None],
-) -> None:
-    from trine.embeddings.branches import BRANCHES, fit_branches
+) -> list[Choice]:
+    from trine.embeddings.choices import choose_parts
 
-    if recipe.training.branch_steps:
-        fit_branches(
-            full, tasks, recipe, folder=run.directory / BRANCHES, checkpoints=run.checkpoints,
-            seeds=run.seeds, progress=progress, say=say,
-        )  # fmt: skip
+    if not recipe.training.leave_after:
+        return []
+    fit_branches(
+        full, tasks, recipe, folder=run.directory / BRANCHES, checkpoints=run.checkpoints,
+        seeds=run.seeds, progress=progress, say=say,
+    )  # fmt: skip
+    choices = choose_parts(full, run.directory, recipe, tasks)
+    for choice in choices:
+        say(f"{choice.task}: {choice.told}")
+    return choices
 
 
 def _scores(
@@ -247,16 +260,17 @@ def _scores(
 def _own_scores(
     run: Run, recipe: Recipe, tasks: Sequence[Task], full: SentenceTransformer
 ) -> list[ScoreRow]:
-    from trine.embeddings.branches import BRANCHES, evaluate_branches
+    from trine.embeddings.choices import evaluate_parts
     from trine.embeddings.task_heads import HEADS, evaluate_heads, load_task_heads
 
     if not recipe.head.per_task:
         return []
     widths = sorted({recipe.dimension, full.get_embedding_dimension() or recipe.dimension})
     name = run.directory.name
-    if recipe.training.branch_steps:
-        folder = run.directory / BRANCHES
-        return evaluate_branches(full, folder, tasks, model_name=name, widths=widths)
+    if recipe.training.leave_after:
+        return evaluate_parts(
+            full, run.directory, recipe, tasks, model_name=name, widths=widths
+        )  # fmt: skip
     heads = load_task_heads(run.directory / HEADS)
     learned = [task for task in tasks if task.name in heads]
     return evaluate_heads(full, heads, learned, model_name=name, widths=widths)[1]
@@ -267,30 +281,36 @@ def _report(
     recipe: Recipe,
     scores: Sequence[ScoreRow],
     own: Sequence[ScoreRow],
+    choices: Sequence[Choice],
     trained: dict[str, Any],
 ) -> None:
     from trine.embeddings.train_report import write_train_report
 
-    write_train_report(run, recipe, scores, trained, own)
+    write_train_report(run, recipe, scores, trained, own, choices)
 
 
 def _stored(run: Run) -> TrainResult:
+    from trine.embeddings.choices import load_choices
+
     document = read_json(run.directory / RESULT)
     scores = [ScoreRow(**row) for row in document["scores"]]
     own = [ScoreRow(**row) for row in document.get("own_scores", [])]
     place = run.directory
-    return TrainResult(run, place / "model", place / "model-full", scores, own, document)
+    choices = load_choices(place) if document.get("choices") else []
+    return TrainResult(run, place / "model", place / "model-full", scores, own, choices, document)
 
 
-def _check(recipe: Recipe) -> None:
+def _check(recipe: Recipe, tasks: Sequence[Task]) -> None:
     """What can be told of a recipe before its base is read.
 
     Raises:
       UsageError, DataError: no task to train on; a base that is none; more numbers or layers than
-        it has.
+        it has; branches and no validation rows to choose by.
     """
     from trine.embeddings.bases import base_size
+    from trine.embeddings.choices import check_validation
 
+    check_validation(recipe, tasks)
     if not recipe.trained:
         raise UsageError("no task to train on", accepted='a task with role = "train"')
     width, layers = base_size(recipe.model.base)
@@ -332,7 +352,7 @@ def plan(recipe: Recipe, base: Path) -> dict[str, Any]:
       ConfigError, DataError: as training would.
     """
     tasks, facts = load_tasks(recipe, base)
-    _check(recipe)
+    _check(recipe, tasks)
     trained = [task for task in tasks if task.config.role == "train"]
     rows = {task.name: training_rows(task) for task in trained}
     sizes = [len(own) for own in rows.values()]
@@ -347,7 +367,7 @@ def plan(recipe: Recipe, base: Path) -> dict[str, Any]:
         "dimension": recipe.dimension,
         "steps": training.steps,
         "tasks_per_step": per_step,
-        "branch_steps": training.branch_steps,
+        "leave_after": list(training.leave_after),
         "tasks": [
             {
                 "task": task.name,
@@ -359,18 +379,12 @@ def plan(recipe: Recipe, base: Path) -> dict[str, Any]:
                 "loss": loss_name(task.config, training) if task.name in rows else None,
                 "batch_size": task.config.batch_size or training.batch_size,
                 "rate": None if (r := rates.get(task.name)) is None else round(float(r), 4),
-                "updates": _all_updates(task, updates, training.branch_steps),
+                "updates": round(updates[task.name]) if task.name in updates else None,
                 "dropped": fact.incomplete + fact.repeats + fact.leaks + fact.foreign_leaks,
             }
             for task, fact in zip(tasks, facts, strict=True)
         ],
     }
-
-
-def _all_updates(task: Task, joint: dict[str, float], branch_steps: int) -> int | None:
-    if task.name not in joint:
-        return None
-    return round(joint[task.name]) + (0 if task.kind == "unlabelled" else branch_steps)
 
 
 def _millions(count: int) -> str:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import logging
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,12 +17,13 @@ import torch
 from sentence_transformers import SentenceTransformerTrainingArguments
 from transformers import TrainerCallback
 
-from trine.core.artifacts import write_text
+from trine.core.artifacts import write_arrays, write_text
 from trine.core.errors import UsageError
 from trine.core.progress import Progress, SilentProgress
 from trine.core.progress import Task as Shown
 from trine.core.records import MetricsWriter, read_metrics
 from trine.core.seeding import Seeds
+from trine.embeddings.adapters import has_adapters, merge_adapters
 from trine.embeddings.batches import task_rates
 from trine.embeddings.building import finish
 from trine.embeddings.config import Recipe, TaskConfig
@@ -99,6 +101,7 @@ def fit(
     directory: Path,
     seeds: Seeds,
     metrics: Path | None = None,
+    keep: Mapping[int, Path] | None = None,
     progress: Progress | None = None,
     say: Callable[[str], None] = _LOG.info,
 ) -> FitResult:
@@ -111,6 +114,8 @@ def fit(
       directory: of the checkpoints.
       seeds: of batches and dropout.
       metrics: a file for one row a step and task; None: no record.
+      keep: by steps a file for the tensors of the transformer that differ after so many from the
+        start, adapters merged.
       progress: where to tell how far it is, with the loss of each task.
       say: one line of talk.
 
@@ -120,14 +125,8 @@ def fit(
       KeyboardInterrupt: see `trine.embeddings.interrupts`.
     """
     before = None
-    if recipe.training.average < 1:
-        state = first_module(model).auto_model.state_dict()
-        # Under the names that the weights have again when adapters are merged.
-        before = {
-            name.replace(".base_layer", ""): value.detach().clone()
-            for name, value in state.items()
-            if "lora_" not in name
-        }
+    if recipe.training.average < 1 or keep:
+        before = _plain_state(model)
     drop_broken(directory)
     checkpoint = last_checkpoint(directory)
     resumed = 0 if checkpoint is None else int(checkpoint.name.rpartition("-")[2])
@@ -135,10 +134,12 @@ def fit(
         _keep_until(metrics, resumed)
     record = _Record(metrics, resumed)
     stop = StopAfterStep(say)
+    callbacks: list[TrainerCallback] = [record, stop, MarkWhole()]
+    if keep and before is not None:
+        callbacks.append(_Keep(model, before, keep))
     trainer = make_trainer(
-        model, tasks, recipe, directory=directory, seeds=seeds,
-        callbacks=[record, stop, MarkWhole()],
-    )  # fmt: skip
+        model, tasks, recipe, directory=directory, seeds=seeds, callbacks=callbacks
+    )
     record.trainer = trainer
     steps = recipe.training.steps
     if checkpoint is not None:
@@ -153,7 +154,7 @@ def fit(
         finally:
             record.close()
     finish(model)
-    if before is not None:
+    if before is not None and recipe.training.average < 1:
         average_with(model, before, recipe.training.average)
     return FitResult(
         model,
@@ -286,6 +287,41 @@ class _Record(TrainerCallback):
         trainer.parts.clear()
         if self.shown is not None:
             self.shown.advance(note=", ".join(notes))
+
+
+class _Keep(TrainerCallback):
+    """Writes what has changed after given steps; before the checkpoint of the same step."""
+
+    def __init__(
+        self, model: SentenceTransformer, before: dict[str, torch.Tensor], keep: Mapping[int, Path]
+    ) -> None:
+        self._model = model
+        self._before = before
+        self._keep = keep
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        path = self._keep.get(state.global_step)
+        if path is None:
+            return
+        model = self._model
+        if has_adapters(model):
+            model = copy.deepcopy(model)
+            merge_adapters(model)
+        changed = {
+            name: value.cpu().numpy()
+            for name, value in _plain_state(model).items()
+            if not value.equal(self._before[name])
+        }
+        write_arrays(path, changed)
+
+
+def _plain_state(model: SentenceTransformer) -> dict[str, torch.Tensor]:
+    """A copy of the transformer's tensors, by the names that they have without adapters."""
+    return {
+        name.replace(".base_layer", ""): value.detach().clone()
+        for name, value in first_module(model).auto_model.state_dict().items()
+        if "lora_" not in name
+    }
 
 
 def _keep_until(path: Path, step: int) -> None:

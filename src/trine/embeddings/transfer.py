@@ -6,15 +6,14 @@ Arms, each scored on every task of the recipe:
     base+pca   the same, cut by principal directions fitted on the training mixture
     single     for each trained task and seed, a model that learned that task alone
     multi      for each seed, one model that learned them all; with `head.per_task` each trained
-               task is scored with its own head (with `training.branch_steps`, its own branch), as
-               the single-task model's is, and the rows of `multi+shared` have its scores with the
-               shared one
+               task is scored with its own head (with `training.leave_after`, with the branch or
+               the head that its validation rows chose), as the single-task model's is, and the
+               rows of `multi+shared` have its scores with the shared one
 
 A single-task model gets exactly as many updates on its task's data as the multi-task model of the
-same seed spends on it, from the same base, with the same losses, rates and batch sizes; with
-`training.branch_steps` it has a branch too, from the encoder that learned alone, so that the arms
-differ in company only. Differences are paired by seed. Splits and choices of rows are those of the
-recipe's seed in every cell.
+same seed spends on it (with a branch: the joint steps before it and those of the branch), from the
+same base, with the same losses, rates and batch sizes. Differences are paired by seed. Splits and
+choices of rows are those of the recipe's seed in every cell.
 
 A cell (one model) is one run directory below the study's; what is finished is not done again. Of a
 single-task model only the scores and the record stay, not its weights.
@@ -28,9 +27,8 @@ from __future__ import annotations
 import logging
 import os
 import shutil
-from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, TypedDict
 
@@ -43,7 +41,8 @@ from trine.core.executors import Executor, SerialExecutor
 from trine.core.progress import Progress, SilentProgress
 from trine.core.runs import Run, open_run
 from trine.core.seeding import Seeds
-from trine.embeddings.branches import BRANCHES, single_recipe
+from trine.embeddings.branches import single_recipe, task_updates
+from trine.embeddings.choices import Choice, check_validation, load_choices
 from trine.embeddings.config import Recipe
 from trine.embeddings.loading import load_tasks
 from trine.embeddings.tasks import ScoreRow, Task
@@ -51,7 +50,7 @@ from trine.embeddings.tasks import ScoreRow, Task
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
 
-__all__ = ["WIDTHS", "TransferResult", "task_updates", "transfer"]
+__all__ = ["WIDTHS", "TransferResult", "transfer"]
 
 _LOG = logging.getLogger(__name__)
 
@@ -127,11 +126,13 @@ class TransferResult:
       run: its directory.
       rows: one for each model, task, language, measure, width; with `arm`, `trained` and `seed`.
       recipe: of the multi-task arm.
+      choices: by seed how long each task stayed with the others, with `training.leave_after`.
     """
 
     run: Run
     rows: pl.DataFrame
     recipe: Recipe
+    choices: dict[int, list[Choice]] = field(default_factory=dict[int, "list[Choice]"])
 
 
 def transfer(
@@ -180,6 +181,7 @@ def transfer(
     if any(width < 1 for width in widths):
         raise UsageError(f"width {min(widths)}", accepted="1 or more")
     tasks, _ = load_tasks(recipe, base)
+    check_validation(recipe, tasks)
     identity = StudyConfig(
         recipe=recipe, seeds=seeds, max_rows=max_rows, draws=draws, matrix_seeds=matrix_seeds,
         widths=tuple(widths),
@@ -202,31 +204,14 @@ def transfer(
                 shown.advance(note=f"{cell.model}{seed}")
                 say(f"done: {cell.model}{seed}")
         rows = pl.concat([_cell_rows(cell) for cell in cells])
-        result = TransferResult(run, rows, recipe)
+        choices = {
+            cell.seed: load_choices(cell.directory / "run")
+            for cell in cells
+            if cell.arm == "multi" and cell.seed is not None and recipe.training.leave_after
+        }
+        result = TransferResult(run, rows, recipe, choices)
         write_transfer_report(result)
     return result
-
-
-def task_updates(recipe: Recipe, tasks: Sequence[Task]) -> dict[str, int]:
-    """Batches that each trained task will have had when the recipe's training ends.
-
-    Known before training, since the tasks of a step are drawn from a named generator.
-    """
-    from trine.embeddings.batches import drawn_tasks, task_rates
-    from trine.embeddings.training_rows import training_rows
-
-    trained = [task for task in tasks if task.config.role == "train"]
-    training = recipe.training
-    rates = task_rates([len(training_rows(task)) for task in trained], training.alpha)
-    drawn = drawn_tasks(
-        rates,
-        training.tasks_per_step or len(trained),
-        training.steps,
-        Seeds(recipe.seed).child("batches"),
-        in_rounds=training.in_rounds,
-    )
-    counts = Counter(number for step in drawn for number in step)
-    return {task.name: counts[i] for i, task in enumerate(trained)}
 
 
 def _seeded(recipe: Recipe, seed: int) -> Recipe:
@@ -275,7 +260,7 @@ def _cells(run: Run, study: StudyConfig, source: Path, tasks: Sequence[Task]) ->
             if recipe.task(name).kind == "unlabelled":
                 continue
             # A task that no step drew is still shown one batch: there must be a model to score.
-            alone = single_recipe(own, name, max(1, count), own.training.branch_steps)
+            alone = single_recipe(own, name, max(1, count))
             scored = () if own.seed - recipe.seed < full_rows else (name,)
             found.append(cell("single", name, own.seed, alone, (recipe.dimension,), scored))
     return found
@@ -296,12 +281,10 @@ def _run_cell(cell: Cell) -> None:
     if cell.arm == "single":  # dozens of them, each as large as the base
         for name in ("checkpoints", "model", "model-full"):
             shutil.rmtree(cell.directory / "run" / name, ignore_errors=True)
-        for path in (cell.directory / "run" / BRANCHES).glob("*.safetensors"):
-            path.unlink()
 
 
 def _scores(cell: Cell, model: SentenceTransformer, tasks: Sequence[Task]) -> list[ScoreRow]:
-    from trine.embeddings.branches import evaluate_branches
+    from trine.embeddings.choices import evaluate_parts
     from trine.embeddings.evaluation.suite import evaluate_model
     from trine.embeddings.task_heads import HEADS, evaluate_heads, load_task_heads
 
@@ -311,19 +294,17 @@ def _scores(cell: Cell, model: SentenceTransformer, tasks: Sequence[Task]) -> li
     how: _How = {
         "model_name": cell.model, "widths": widths, "max_rows": cell.max_rows, "draws": cell.draws,
     }  # fmt: skip
-    if not cell.is_trained or not cell.recipe.head.per_task:
+    # The head of a single-task model is that task's own already.
+    if cell.arm != "multi" or not cell.recipe.head.per_task:
         return evaluate_model(model, tasks, **how)
-    if cell.recipe.training.branch_steps:
+    run = cell.directory / "run"
+    if cell.recipe.training.leave_after:
         shared = evaluate_model(model, tasks, **how)
-        own = evaluate_branches(model, cell.directory / "run" / BRANCHES, tasks, **how)
-    elif cell.arm == "single":  # its head is that task's own already
-        return evaluate_model(model, tasks, **how)
+        own = evaluate_parts(model, run, cell.recipe, tasks, **how)
     else:
-        heads = load_task_heads(cell.directory / "run" / HEADS)
-        shared, own = evaluate_heads(model, heads, tasks, **how)
+        shared, own = evaluate_heads(model, load_task_heads(run / HEADS), tasks, **how)
     with_own = {row.task for row in own}
-    if cell.arm == "multi":
-        write_json(cell.directory / _SHARED, [asdict(r) for r in shared if r.task in with_own])
+    write_json(cell.directory / _SHARED, [asdict(r) for r in shared if r.task in with_own])
     return [row for row in shared if row.task not in with_own] + own
 
 

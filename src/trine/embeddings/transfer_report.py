@@ -10,6 +10,7 @@ import polars as pl
 from trine.core.figures import save_figure
 from trine.core.report import Section, picture, write_report
 from trine.core.tables import Column, Table, save_table
+from trine.embeddings.train_report import CHOICES, choices_table
 from trine.embeddings.transfer_analysis import (
     ENOUGH_SEEDS,
     Difference,
@@ -210,6 +211,7 @@ def transfer_sections(result: TransferResult, directory: Path) -> list[Section]:
     saved_curve = save_figure(
         dimension_curve(curve, f"The price of {width} numbers"), curve, figures, "dimension-curve"
     )
+    chosen = _choices_table(result)
     sections = [
         Section(
             "Together or alone",
@@ -217,6 +219,7 @@ def transfer_sections(result: TransferResult, directory: Path) -> list[Section]:
             tables=transfer_tables(result),
             figures=[picture(bars, f"Scores at {width} numbers; {_spread(result, 'bars: 95 %')}.")],
         ),
+        *([] if chosen is None else [Section(CHOICES, tables=[chosen])]),
         Section(
             "Which task helps which",
             figures=[
@@ -262,6 +265,13 @@ def transfer_sections(result: TransferResult, directory: Path) -> list[Section]:
     return sections
 
 
+def _choices_table(result: TransferResult) -> Table | None:
+    found = [(seed, choice) for seed, own in result.choices.items() for choice in own]
+    if not found:
+        return None
+    return choices_table([choice for _, choice in found], [seed for seed, _ in found])
+
+
 def _language_table(result: TransferResult) -> Table:
     width = result.recipe.dimension
     groups = language_groups(result.rows, result.recipe, width)
@@ -291,6 +301,8 @@ def write_transfer_report(result: TransferResult) -> Path:
     save_table(Table(result.rows, "All scores"), run.tables, "scores")
     for table, name in zip(transfer_tables(result), ("trained", "zero-shot"), strict=False):
         save_table(table, run.tables, name)
+    if (chosen := _choices_table(result)) is not None:
+        save_table(chosen, run.tables, "choices")
     facts: dict[str, Any] = {
         "base": result.recipe.model.base,
         "steps": result.recipe.training.steps,

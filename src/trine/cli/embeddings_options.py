@@ -1,0 +1,60 @@
+"""Options that several commands of `trine embeddings` have, and the tasks that they name."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+__all__ = [
+    "DrawsOption",
+    "MaxRowsOption",
+    "MixtureOption",
+    "RunOption",
+    "SettingsOption",
+    "SuiteOption",
+    "WidthOption",
+    "mixture_tasks",
+    "suite_tasks",
+]
+
+RunOption = Annotated[
+    Path | None, typer.Option("--run", help="Run directory.  [default: a named one]")
+]
+SettingsOption = Annotated[
+    list[str] | None,
+    typer.Option("--set", help="One value by its dotted name, e.g. training.steps=50."),
+]
+SuiteOption = Annotated[
+    Path, typer.Option("--suite", help="A recipe: its tasks are scored, whatever their role.")
+]
+WidthOption = Annotated[
+    list[int] | None,
+    typer.Option("--width", help="Leading numbers to use; may be repeated.  [default: all]"),
+]
+MaxRowsOption = Annotated[
+    int | None,
+    typer.Option("--max-rows", min=10, help="Scored rows a task and language.  [default: all]"),
+]
+DrawsOption = Annotated[
+    int, typer.Option(min=1, help="Draws of a classification; 10 is MTEB's number.")
+]
+MixtureOption = Annotated[
+    Path | None,
+    typer.Option("--mixture", help="Recipe whose training texts fit +pcaN.  [default: the suite]"),
+]
+
+
+def mixture_tasks(recipe: Path | None) -> list[Any] | None:
+    """The tasks of the recipe, if one is given."""
+    return None if recipe is None else suite_tasks(recipe, "--mixture")
+
+
+def suite_tasks(suite: Path, what: str) -> list[Any]:
+    """The tasks of a recipe, loaded for a command."""
+    from trine.core.extras import require
+    from trine.embeddings.config import load_recipe
+    from trine.embeddings.loading import load_tasks
+
+    resolved, base = load_recipe(suite)
+    require("embeddings", what)
+    return load_tasks(resolved, base)[0]
