@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import logging
+import os
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +14,8 @@ import numpy as np
 import polars as pl
 import pytest
 import torch
+from huggingface_hub import HfApi
+from huggingface_hub.errors import RepositoryNotFoundError
 from sentence_transformers import SentenceTransformer
 
 from tests.embeddings.tiny import WORDS, tiny_encoder
@@ -242,6 +248,47 @@ def test_places_without_a_model_are_told(tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     with pytest.raises(DataError, match="HF_HUB_OFFLINE forbids fetching it"):
         load_model("nobody/no-such-model-here")
+
+
+def test_a_name_that_the_hub_does_not_know_is_told_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    def unknown(self: HfApi, name: str, **options: Any) -> None:
+        raise RepositoryNotFoundError.__new__(RepositoryNotFoundError)
+
+    monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
+    monkeypatch.setattr(HfApi, "model_info", unknown)
+    with pytest.raises(DataError, match="the hub has no model nobody/no-such-model"):
+        load_model("nobody/no-such-model")
+
+
+_NO_HUB = """
+from trine.core.errors import DataError
+from trine.embeddings.encoder import load_model
+print(load_model("owner/kept", device="cpu").get_embedding_dimension())
+try:
+    load_model("owner/absent", device="cpu")
+except DataError as error:
+    print(error)
+"""
+
+
+def test_without_a_hub_the_cache_is_used_and_nothing_is_tried_again(tmp_path: Path) -> None:
+    tiny_encoder(tmp_path)
+    kept = tmp_path / "hf" / "hub" / "models--owner--kept"
+    (kept / "refs").mkdir(parents=True)
+    (kept / "refs" / "main").write_text("0" * 40)
+    shutil.copytree(tmp_path / "tiny", kept / "snapshots" / ("0" * 40))
+    width = load_model(tmp_path / "tiny").get_embedding_dimension()
+    environment = {name: value for name, value in os.environ.items() if name != "HF_HUB_OFFLINE"}
+    # Nobody listens at the port of "discard".
+    environment |= {"HF_ENDPOINT": "http://127.0.0.1:9", "HF_HOME": str(tmp_path / "hf")}
+    done = subprocess.run(
+        [sys.executable, "-c", _NO_HUB], capture_output=True, text=True, env=environment, check=True
+    )
+    first, second = done.stdout.splitlines()
+    assert first == str(width)
+    assert "owner/absent is no folder here and not cached, and the hub does not answer" in second
+    assert "Retrying" not in done.stderr
+    assert "owner/kept is taken from the cache" in done.stderr
 
 
 @pytest.mark.parametrize("harm", ["config", "weights", "no weights", "modules", "tokenizer"])

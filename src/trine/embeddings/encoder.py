@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from safetensors import SafetensorError
 
-from trine.core.errors import DataError, UsageError
+from trine.core.errors import DataError, UsageError, one_line
 from trine.core.seeding import Seeds
 from trine.embeddings.bases import Base, looks_like_name, resolve_base
 from trine.embeddings.config import HeadConfig, ModelConfig
@@ -44,6 +44,8 @@ __all__ = [
 ]
 
 _LOG = logging.getLogger(__name__)
+
+_HUB_SECONDS = 20.0
 
 
 def best_device() -> str:
@@ -117,13 +119,15 @@ def load_model(place: str | Path, *, device: str | None = None) -> SentenceTrans
         raise DataError(
             f"no folder {place}", accepted="the folder of a model", hint="check the path"
         )
+    source = str(folder if is_folder else place)
     offline = bool(os.environ.get("HF_HUB_OFFLINE"))
     if not is_folder and not offline:
         _LOG.warning("%s is no folder here; it is fetched from the hub if it is not cached", place)
+        source = _on_hub_or_cached(source)
     try:
         with quiet_libraries():
             return SentenceTransformer(
-                str(folder if is_folder else place),
+                source,
                 device=device or best_device(),
                 local_files_only=offline or is_folder,
                 model_kwargs={"use_safetensors": True},  # no pickle from outside
@@ -140,6 +144,40 @@ def load_model(place: str | Path, *, device: str | None = None) -> SentenceTrans
         else:
             hint = "check the name and the connection"
         raise DataError(f"cannot load the model {place}: {reason}", hint=hint) from error
+
+
+def _on_hub_or_cached(name: str) -> str:
+    """Asks the hub once; the library would ask for each file, and wait between attempts.
+
+    Returns:
+      The name; if the hub does not answer, the folder of the model in the cache.
+
+    Raises:
+      DataError: the hub has no such model, or does not answer and it is not cached.
+    """
+    from huggingface_hub import HfApi, try_to_load_from_cache
+    from huggingface_hub.errors import RepositoryNotFoundError
+
+    try:
+        HfApi().model_info(name, timeout=_HUB_SECONDS)
+    except RepositoryNotFoundError as error:
+        raise DataError(
+            f"the hub has no model {name} that this user may see",
+            accepted="a base, the folder of a model, or OWNER/NAME on the hub",
+            hint="check the name",
+        ) from error
+    # Whatever stands between here and there: its client raises errors of many libraries.
+    except Exception as error:
+        kept = try_to_load_from_cache(name, "config.json")
+        if isinstance(kept, str):
+            _LOG.warning("the hub does not answer; %s is taken from the cache", name)
+            return str(Path(kept).parent)
+        reason = one_line(str(error))[:100] or type(error).__name__
+        raise DataError(
+            f"{name} is no folder here and not cached, and the hub does not answer ({reason})",
+            hint="check the connection, or give the folder of a model",
+        ) from error
+    return name
 
 
 def add_head(
