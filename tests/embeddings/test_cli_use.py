@@ -156,6 +156,11 @@ def test_a_suite_without_training_texts_needs_a_mixture(call: Any, room: Path) -
     own = call("compare", "tiny+pca4", "--suite", "suite.toml", "--draws", "2", "--json")[1]
     assert code == 0
     assert json.loads(out) == json.loads(own)
+    # Told before any model is scored.
+    code, out, err = call("compare", "tiny", "tiny+pca17", "--suite", "suite.toml")
+    assert (code, out) == (2, "")
+    assert "tiny+pca17: 17 directions; accepted: 1 to 16" in err
+    assert "evaluating" not in err
     words = ("evaluate", "tiny+pca4", *words[2:], "--mixture", "suite.toml")
     scores = [[row["score"] for row in json.loads(text)] for text in (call(*words)[1], own)]
     assert scores[0] == scores[1]

@@ -17,7 +17,7 @@ from trine.core.errors import UsageError
 from trine.core.progress import Progress
 from trine.core.seeding import Seeds
 from trine.embeddings.api import ApiModel
-from trine.embeddings.bases import BASES, folder_named
+from trine.embeddings.bases import BASES, base_size, folder_named
 from trine.embeddings.config import HeadConfig, ModelConfig
 from trine.embeddings.evaluation.suite import DRAWS, evaluate_model, evaluate_vectors, texts_of
 from trine.embeddings.evaluation.vectors import TextVectors
@@ -47,17 +47,29 @@ def open_model(name: str, tasks: Sequence[Task]) -> SentenceTransformer:
 
     match = _PCA.match(name)
     if match:
-        if not any(task.config.role == "train" and task.train.height for task in tasks):
-            raise UsageError(
-                f"{name}: the suite has no training texts to fit the directions on",
-                hint="name the recipe that has them: --mixture recipe.toml",
-            )
+        _check_pca(name, tasks)
         model, _ = load_base(ModelConfig(base=match["base"]))
         add_head(model, tasks, HeadConfig(start="pca"), Seeds(0).child("head"))
         return cut(model, int(match["width"]))
     if name in BASES:
         return load_base(ModelConfig(base=name))[0]
     return load_model(name)
+
+
+def _check_pca(name: str, tasks: Sequence[Task]) -> None:
+    """What can be told of `BASE+pcaN` before the base is read; nothing of other names."""
+    if (match := _PCA.match(name)) is None:
+        return
+    if not any(task.config.role == "train" and task.train.height for task in tasks):
+        raise UsageError(
+            f"{name}: the suite has no training texts to fit the directions on",
+            hint="name the recipe that has them: --mixture recipe.toml",
+        )
+    most, _ = base_size(match["base"])
+    if int(match["width"]) < 1 or (most is not None and int(match["width"]) > most):
+        raise UsageError(
+            f"{name}: {match['width']} directions", accepted=f"1 to {most or 'its width'}"
+        )
 
 
 def open_scored(name: str, tasks: Sequence[Task]) -> SentenceTransformer | Encoder:
@@ -92,12 +104,14 @@ def compare(
       progress: where to tell how far it is.
 
     Raises:
-      UsageError: a name given twice.
+      UsageError: a name given twice; more directions than a base has.
     """
     if len(set(names)) < len(names):
         raise UsageError("a model is given twice", accepted="each once")
     rows: list[ScoreRow] = []
     fitted = tasks if mixture is None else mixture
+    for name in names:
+        _check_pca(name, fitted)  # before hours of others
     for name in names:
         rows += evaluate_model(
             open_scored(name, fitted), tasks, model_name=_short(name), widths=widths,
