@@ -401,6 +401,8 @@ def test_the_command_writes_the_model_that_was_scored(
     assert "leaves after 3" in out
     assert [choice["task"] for choice in document["choices"]] == ["one", "two"]
     assert (run / "tables" / "choices.csv").is_file()
+    assert set(pl.read_csv(run / "figures" / "losses-after-3.csv")["task"]) == {"one", "two"}
+    assert "left after step 3" in (run / "report.html").read_text()
     way = {choice.task: choice.left_after for choice in load_choices(run)}["two"]
     code, out, _ = trine("branch", run, "two", "--out", tmp_path / "two", "--json")
     assert code == 0

@@ -113,10 +113,10 @@ def write_train_report(
     if choices:
         table = choices_table(choices)
         save_table(table, run.tables, "choices")
-        sections.append(Section(CHOICES, tables=[table]))
+        sections.append(Section(CHOICES, tables=[table], figures=_branch_losses(run, choices)))
     metrics = read_metrics(run.metrics_path)
     if metrics.height:
-        sections.append(Section("Training", figures=[_losses(metrics, run.figures)]))
+        sections.append(Section("Training", figures=[_losses(metrics, run.figures, "losses")]))
     updates = trained.get("updates", {})
     names = ", ".join(f"{name} ({count} batches)" for name, count in updates.items())
     facts = {
@@ -130,7 +130,27 @@ def write_train_report(
     return write_report(run.report, title, sections, facts=facts)
 
 
-def _losses(metrics: pl.DataFrame, directory: Path) -> Picture:
+def _branch_losses(run: Run, choices: Sequence[Choice]) -> list[Picture]:
+    """One picture for each step after which tasks could leave."""
+    from trine.embeddings.branches import BRANCHES, branch_file
+
+    pictures: list[Picture] = []
+    for after in [each.left_after for each in choices[0].candidates]:
+        if after is None:
+            continue
+        records = [
+            read_metrics(
+                branch_file(run.directory / BRANCHES, choice.task, after).with_suffix(".jsonl")
+            ).filter(pl.col("task") == choice.task)
+            for choice in choices
+        ]
+        name = f"losses-after-{after}"
+        what = f" of those that left after step {after}" if after else " of those that learn alone"
+        pictures.append(_losses(pl.concat(records, how="diagonal"), run.figures, name, what))
+    return pictures
+
+
+def _losses(metrics: pl.DataFrame, directory: Path, name: str, whose: str = "") -> Picture:
     from trine.core.figures import Palette, house_style, new_figure, save_figure
 
     smooth = metrics.select("step", "task", "loss").with_columns(
@@ -146,6 +166,6 @@ def _losses(metrics: pl.DataFrame, directory: Path) -> Picture:
         axes.set_xlabel("step")
         axes.set_ylabel("loss")
         axes.legend(fontsize=7)
-    saved = save_figure(figure, smooth, directory, "losses")
-    caption = f"Loss of each task's batches without its weight, mean of the last {_WINDOW} batches."
+    saved = save_figure(figure, smooth, directory, name)
+    caption = f"Loss of each task's batches{whose}, without its weight, mean of the last {_WINDOW} batches."
     return picture(saved, caption)
