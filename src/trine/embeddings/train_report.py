@@ -167,5 +167,6 @@ def _losses(metrics: pl.DataFrame, directory: Path, name: str, whose: str = "") 
         axes.set_ylabel("loss")
         axes.legend(fontsize=7)
     saved = save_figure(figure, smooth, directory, name)
-    caption = f"Loss of each task's batches{whose}, without its weight, mean of the last {_WINDOW} batches."
+    smoothing = f"without its weight, mean of the last {_WINDOW} batches"
+    caption = f"Loss of each task's batches{whose}, {smoothing}."
     return picture(saved, caption)
