@@ -53,6 +53,6 @@ def require(extra: str, what: str = "this") -> None:
     if not available(extra):
         missing = [m for m in EXTRAS[extra] if importlib.util.find_spec(m) is None]
         raise MissingExtra(
-            f"{what} needs the extra {extra!r} (module {', '.join(missing)} is not installed)",
+            f"{what} needs the extra {extra!r} (not installed: {', '.join(missing)})",
             hint=f"run: pip install 'trine[{extra}]'",
         )
