@@ -19,8 +19,8 @@ def test_a_missing_extra_names_its_install_line(monkeypatch: pytest.MonkeyPatch)
     with pytest.raises(MissingExtra) as caught:
         extras.require("oracle", "loading an OpenSpiel game")
     assert str(caught.value) == (
-        "loading an OpenSpiel game needs the extra 'oracle' (module no_such_module is not "
-        "installed); run: pip install 'trine[oracle]'"
+        "loading an OpenSpiel game needs the extra 'oracle' (not installed: no_such_module); "
+        "run: pip install 'trine[oracle]'"
     )
 
 
