@@ -37,6 +37,7 @@ from trine.embeddings.branches import (
     fit_branches,
     joint_states,
     single_recipe,
+    ways_to_leave,
 )
 from trine.embeddings.building import build_encoder
 from trine.embeddings.config import Recipe, load_recipe
@@ -61,8 +62,10 @@ def main() -> None:
     if options.arm == "base":
         _score_base(recipe, loaded, options)
         return
-    if min(options.steps) <= max(recipe.training.leave_after, default=0):
-        raise SystemExit(f"--steps: more than training.leave_after {recipe.training.leave_after}")
+    if options.arm == "multi":
+        least = min(joint_steps(recipe, steps) for steps in options.steps)
+        if least <= max(recipe.training.leave_after, default=0):
+            raise SystemExit(f"{least} joint steps, to leave after {recipe.training.leave_after}")
     for steps in options.steps:
         for name in [""] if options.arm == "multi" else options.task or names:
             if name:
@@ -112,8 +115,9 @@ def _learn_and_score(
     fit_branches(
         model, tasks, recipe, folder=branches, checkpoints=place, seeds=seeds
     )  # fmt: skip
+    ways = ways_to_leave(recipe, tasks)
     for after in recipe.training.leave_after:
-        for task in trained:
+        for task in [task for task in trained if after in ways[task.name]]:
             branch = branch_model(model, branch_file(branches, task.name, after))
             how = {"head": "computed", "left": str(after)}
             _score(branch, [task], widths, facts | how, options)

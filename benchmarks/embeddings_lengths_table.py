@@ -64,14 +64,17 @@ def best_of_each(scores: pl.DataFrame, recipe: Recipe, *, alone: bool = False) -
     Args:
       scores: with the column `left`; others are returned as they are.
       recipe: of the study.
-      alone: whether the single-task model of the same seed is a candidate: `left` 0.
+      alone: whether the single-task model of the same seed is a candidate, in place of any branch
+        after 0 steps: `left` 0.
     """
     if "left" not in scores.columns:
         return scores
+    scores = scores.with_columns(pl.col("left").fill_null("stays"))
     learned = [task.name for task in recipe.trained]
     own = pl.col("task").is_in(learned) & (pl.col("head") == "computed")
     mine = scores.filter((pl.col("arm") == "multi") & own)
     if alone:
+        mine = mine.filter(pl.col("left") != "0")
         single = scores.filter((pl.col("arm") == "single") & own)
         single = single.join(mine.select("seed", "steps").unique(), on=["seed", "steps"])
         known = {"arm": pl.lit("multi"), "trained": pl.lit(""), "left": pl.lit("0")}
@@ -82,7 +85,7 @@ def best_of_each(scores: pl.DataFrame, recipe: Recipe, *, alone: bool = False) -
     # `main_rows` ranks within a task; candidates differ in `left`, not in their measures.
     best = (
         main_rows(at)
-        .with_columns(stay.alias("stay"))
+        .with_columns(stay.alias("stay"), pl.col("score").round(6))
         .sort("score", "stay", descending=True)
         .unique(["task", "seed", "steps"], keep="first", maintain_order=True)
     )

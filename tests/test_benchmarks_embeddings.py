@@ -189,6 +189,13 @@ def test_validation_rows_choose_how_long_a_task_stays() -> None:
 
     assert chosen() == [40.0, 51.0, 52.0]  # of equals the one that stays longer
     assert chosen(alone=True) == [40.0, 71.0, 52.0]
+    again = pl.concat(
+        [rows, rows.filter(pl.col("left") == "80").with_columns(pl.lit("0").alias("left"))]
+    )
+    assert best_of_each(again, recipe, alone=True).height == rows.height - 6  # one a seed
+    older = pl.concat([rows.filter(pl.col("arm") == "single"), rows.filter(pl.col("left") == "80")
+                       .with_columns(pl.lit(None, pl.String).alias("left"))])  # fmt: skip
+    assert best_of_each(older, recipe).filter(pl.col("arm") == "multi").height == 6
     without = rows.drop("left")
     assert best_of_each(without, recipe).equals(without)
 

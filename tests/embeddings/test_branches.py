@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import itertools
 import json
 import shutil
 from collections.abc import Callable
@@ -33,6 +34,7 @@ from trine.embeddings.branches import (
     joint_states,
     single_recipe,
     task_updates,
+    ways_to_leave,
 )
 from trine.embeddings.building import build_encoder, finish
 from trine.embeddings.choices import check_validation, choose_parts, load_choices, own_part
@@ -47,7 +49,7 @@ from trine.embeddings.task_heads import (
     load_task_heads,
     save_task_heads,
 )
-from trine.embeddings.tasks import Task
+from trine.embeddings.tasks import ScoreRow, Task
 from trine.embeddings.training import fit, make_trainer
 
 TEXTS = ["bank card loan", "cat dog", "red blue and green"]
@@ -65,10 +67,11 @@ def tasks() -> list[Task]:
     return [with_validation(task) for task in made]
 
 
-def recipe_of(tasks: list[Task], base: Path, **training: Any) -> Recipe:
+def recipe_of(
+    tasks: list[Task], base: Path, leave_after: tuple[int, ...] = (0, 4), **training: Any
+) -> Recipe:
     values = small_recipe(tasks, shared_loss=0.0, **training).model_dump()
-    values["training"].setdefault("leave_after", (0, 4))
-    values["training"]["leave_after"] = training.get("leave_after", (0, 4))
+    values["training"]["leave_after"] = leave_after
     values["head"] |= {"per_task": True, "rows": 64}
     values["model"] |= {"task_heads": True, "freeze_layers": 1, "base": str(base)}
     return Recipe(**values)
@@ -213,6 +216,23 @@ def test_every_way_has_as_many_updates_on_a_task(tasks: list[Task], base: Path) 
         assert {name: before[name] + rest[name] for name in whole} == whole
 
 
+def test_a_task_may_leave_only_where_it_has_an_update_left(tasks: list[Task], base: Path) -> None:
+    recipe = recipe_of(tasks, base, tasks_per_step=1, alpha=0.5, steps=12, leave_after=(11, 0, 5))
+    ways = ways_to_leave(recipe, tasks)
+    assert [name for name, own in ways.items() if 11 in own] == [
+        name for name, updates in task_updates(recipe, tasks, 11).items() if updates
+    ]
+    assert sum(11 in own for own in ways.values()) == 1
+    assert all(own[0] == 0 for own in ways.values())
+
+
+def test_a_task_may_be_called_as_what_all_share(tasks: list[Task], base: Path) -> None:
+    recipe = recipe_of(tasks, base)
+    joint = set(joint_states(recipe, Path()).values())
+    names = ("joint", "encoder", "after-4", "checkpoint-4")
+    assert joint.isdisjoint(branch_file(Path(), name, 4) for name in names)
+
+
 def test_branches_have_the_updates_that_are_left(trained: Trained) -> None:
     steps = trained.recipe.training.steps
     for after in (0, 4):
@@ -235,7 +255,7 @@ def test_what_is_there_is_not_trained_again_and_the_rest_is(
     # Without the joint encoder of then there is nothing to start from.
     gone.unlink()
     joint_states(trained.recipe, tmp_path / BRANCHES)[4].unlink()
-    with pytest.raises(DataError, match="joint-4"):
+    with pytest.raises(DataError, match="after-4"):
         train_branches(trained.model, tasks, trained.recipe, tmp_path)
 
 
@@ -292,10 +312,39 @@ def test_branches_need_heads_of_their_own_and_steps_to_leave_after(
         recipe_of(tasks, base, leave_after=(9,))
     with pytest.raises(ValidationError, match="twice"):
         recipe_of(tasks, base, leave_after=(2, 2))
+    with pytest.raises(ValidationError, match="two labelled tasks"):
+        recipe_of(tasks[:1], base)
 
 
-def test_the_best_on_validation_rows_is_taken_and_of_equals_the_one_that_stays(
-    trained: Trained, tasks: list[Task], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("scores", "expected"),
+    [
+        ([50.0, 50.0, 50.0], None),
+        ([50.0, 50.0 + 1e-13, 50.0 + 1e-12], None),  # equal but for the order of a sum
+        ([50.0, 51.0, 51.0], 4),
+        ([50.0, 49.0, 50.1], 0),
+    ],
+)
+def test_of_equals_the_one_that_stays_longer(
+    trained: Trained, tasks: list[Task], tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    scores: list[float], expected: int | None,
+) -> None:  # fmt: skip
+    shutil.copytree(trained.branches, tmp_path / BRANCHES)
+    heads = fit_task_heads(trained.model, tasks, trained.recipe.head, Seeds(4).child("head"))
+    save_task_heads(heads, tmp_path / HEADS)
+    given = itertools.cycle(scores)
+
+    def score(model: object, own: list[Task], **how: Any) -> list[ScoreRow]:
+        assert how["split"] == "validation"
+        return [ScoreRow("m", own[0].name, "en", "accuracy", next(given), None, 24, 8)]
+
+    monkeypatch.setattr("trine.embeddings.choices.evaluate_model", score)
+    choices = choose_parts(trained.model, tmp_path, trained.recipe, tasks)
+    assert [choice.left_after for choice in choices] == [expected] * 3
+
+
+def test_the_best_on_validation_rows_is_taken(
+    trained: Trained, tasks: list[Task], tmp_path: Path
 ) -> None:
     shutil.copytree(trained.branches, tmp_path / BRANCHES)
     heads = fit_task_heads(trained.model, tasks, trained.recipe.head, Seeds(4).child("head"))
@@ -313,9 +362,8 @@ def test_the_best_on_validation_rows_is_taken_and_of_equals_the_one_that_stays(
             assert {r.metric: r.score for r in rows}[choice.metric] == pytest.approx(
                 each.score, abs=1e-3
             )
-        best = max(each.score for each in choice.candidates)
-        first = next(each for each in choice.candidates if each.score == best)
-        assert choice.left_after == first.left_after
+        score = {each.left_after: each.score for each in choice.candidates}
+        assert score[choice.left_after] == max(score.values())
         assert same_encoder(
             own_part(trained.model, tmp_path, trained.recipe, task.name), ways[choice.left_after]
         )
@@ -327,7 +375,7 @@ def test_the_best_on_validation_rows_is_taken_and_of_equals_the_one_that_stays(
     (tmp_path / "choices.json").unlink()
     branch_file(tmp_path / BRANCHES, "two", 4).unlink()
     with pytest.raises(DataError, match="no branch"):
-        choose_parts(trained.model, tmp_path, trained.recipe, tasks[1:2])
+        choose_parts(trained.model, tmp_path, trained.recipe, tasks)
 
 
 def test_a_task_without_validation_rows_is_told_before_training(
@@ -337,6 +385,17 @@ def test_a_task_without_validation_rows_is_told_before_training(
     bare = [tasks[0], label_task("two", 48, seed=2), tasks[2]]
     with pytest.raises(DataError, match=r"'two' has no validation rows.*validation_rows"):
         check_validation(trained.recipe, bare)
+
+
+def test_validation_rows_that_cannot_be_scored_are_told_before_training(
+    trained: Trained, tasks: list[Task], caplog: pytest.LogCaptureFixture
+) -> None:
+    split = ["validation"] + ["train"] * (tasks[1].frame.height - 1)
+    frame = tasks[1].frame.with_columns(pl.Series("split", split))
+    one = Task(tasks[1].config.model_copy(update={"metrics": ("triplet",)}), frame)
+    with pytest.raises(DataError, match=r"'two': its validation rows cannot be scored"):
+        check_validation(trained.recipe, [tasks[0], one, tasks[2]])
+    assert "task two has 1 validation rows: its choice is chance" in caplog.text
 
 
 @pytest.fixture
@@ -403,7 +462,6 @@ def test_the_command_writes_the_model_that_was_scored(
     assert (run / "tables" / "choices.csv").is_file()
     assert set(pl.read_csv(run / "figures" / "losses-after-3.csv")["task"]) == {"one", "two"}
     assert "left after step 3" in (run / "report.html").read_text()
-    way = {choice.task: choice.left_after for choice in load_choices(run)}["two"]
     code, out, _ = trine("branch", run, "two", "--out", tmp_path / "two", "--json")
     assert code == 0
     assert json.loads(out) == {"model": str(tmp_path / "two"), "task": "two", "width": 8}
@@ -414,7 +472,6 @@ def test_the_command_writes_the_model_that_was_scored(
     assert opened.encode(TEXTS) == pytest.approx(expected, abs=1e-5)
     card = (tmp_path / "two" / "README.md").read_text()
     assert "task two" in card
-    assert ("left after 3, to learn two alone" in card) == (way == 3)
     assert "own head or branch" in (run / "report.html").read_text()
     assert "two" in (run / "tables" / "own-scores.csv").read_text()
     assert str(tmp_path) not in card
@@ -423,6 +480,35 @@ def test_the_command_writes_the_model_that_was_scored(
     found = {(r["task"], r["metric"]): r["score"] for r in json.loads(out) if r["task"] == "two"}
     assert found == pytest.approx({key: own[key] for key in found}, abs=1e-3)
     assert found
+
+
+@pytest.mark.parametrize(
+    ("left_after", "told"),
+    [
+        (3, "left the joint training after step 3 and learned two alone"),
+        (0, "had no part in the joint training: it learned two alone"),
+        (None, "after the training a head computed from the texts of two"),
+    ],
+)
+def test_whatever_was_chosen_becomes_a_model(
+    trainable: Path, tmp_path: Path, trine: Command, left_after: int | None, told: str
+) -> None:
+    run = tmp_path / "run"
+    ways = ["--set", "training.leave_after=[3, 0]"]
+    assert trine("train", trainable, "--run", run, *ways)[0] == 0
+    choices = json.loads((run / "choices.json").read_text())
+    chosen = [choice | {"left_after": left_after} for choice in choices]
+    (run / "choices.json").write_text(json.dumps(chosen))
+    assert trine("branch", run, "two", "--out", tmp_path / "two")[0] == 0
+    assert told in (tmp_path / "two" / "README.md").read_text()
+    whole = SentenceTransformer(str(run / "model-full"), device="cpu")
+    own = head_model(whole, load_task_heads(run / HEADS)["two"])
+    if left_after is not None:
+        own = branch_model(whole, branch_file(run / BRANCHES, "two", left_after))
+    expected = own.encode(TEXTS)[:, :8]
+    expected /= np.linalg.norm(expected, axis=1, keepdims=True)
+    opened = SentenceTransformer(str(tmp_path / "two"), device="cpu")
+    assert opened.encode(TEXTS) == pytest.approx(expected, abs=1e-5)
 
 
 def test_a_head_of_a_task_is_a_model_too(trainable: Path, tmp_path: Path, trine: Command) -> None:

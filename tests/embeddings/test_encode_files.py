@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -16,6 +17,7 @@ import pytest
 
 from trine.core.errors import ConfigError, DataError
 from trine.embeddings.encode_files import encode_file
+from trine.embeddings.json_columns import JsonColumns
 from trine.embeddings.table_files import read_table
 
 ROOT = Path(__file__).parents[2]
@@ -223,6 +225,42 @@ def test_odd_tables_are_read_as_training_reads_them(
     assert pl.read_parquet(out).drop("vector").equals(read_table(source))
 
 
+NO_COLUMN = {
+    "lists": ([[1], [2.5]], ["x"]),
+    "objects": ([{"a": 1}, {"b": [None]}], {"b": ["x"], "a": "x"}),
+    "numbers": ([2**60 + 1, 3], 2**70),
+    "signs": ([1, -1], 2**63),
+    "halves": (["a", "ä"], "\ud800"),
+}
+
+
+@pytest.mark.parametrize("values", NO_COLUMN.values(), ids=NO_COLUMN.keys())
+@pytest.mark.parametrize("rows", [1, 2, 3, 4_096])
+def test_values_that_make_no_column_are_told_with_their_line(
+    tmp_path: Path, values: tuple[list[Any], Any], rows: int
+) -> None:
+    good, bad = values
+    columns = JsonColumns(
+        tmp_path, lambda name: name == "n", lambda name: f"leave {name} out", rows
+    )
+    for i, value in enumerate([*good, None]):
+        columns.add(i + 1, {"n": value, "other": bad})
+    with pytest.raises(DataError, match=r"line 9: 'n' fits in no column .*; leave n out"):
+        columns.add(9, {"n": bad})
+        columns.close()
+
+
+def test_an_object_without_names_is_told_before_anything_is_encoded(tmp_path: Path) -> None:
+    source, out = tmp_path / "a.jsonl", tmp_path / "o.parquet"
+    source.write_text('{"text": "a", "id": {}}\n')
+    with pytest.raises(DataError, match="'id' cannot be written"):
+        encode_file(source, out, lengths, model="m")
+    encode_file(source, out, lengths, model="m", keep=[])
+    source.write_text('{"text": "a", "id": {}}\n{"text": "b", "id": {"k": 1}}\n')
+    encode_file(source, out, lengths, model="m")
+    assert pl.read_parquet(out)["id"].to_list() == [{"k": None}, {"k": 1}]
+
+
 def test_what_is_wrong_at_the_end_is_said_at_the_start(tmp_path: Path) -> None:
     def encode(texts: Sequence[str]) -> np.ndarray:
         raise AssertionError("nothing is encoded of a broken file")
@@ -230,7 +268,11 @@ def test_what_is_wrong_at_the_end_is_said_at_the_start(tmp_path: Path) -> None:
     faults = (
         ("a.csv", "1,2,3,4\n", "line 52: 4 cells"),
         ("a.jsonl", "{\n", "line 51: not JSON"),
-        ("a.jsonl", '{"text": 1}\n', "line 51: 'text' is a number, in lines before it is a text"),
+        (
+            "a.jsonl",
+            '{"text": 1}\n',
+            "line 51: 'text' is a number, in lines before it is a text; .*; mend the line",
+        ),
     )
     for name, last, words in faults:
         row = "one,two\n" if name == "a.csv" else '{"text": "one"}\n'

@@ -258,6 +258,10 @@ def test_a_name_that_the_hub_does_not_know_is_told_at_once(monkeypatch: pytest.M
     monkeypatch.setattr(HfApi, "model_info", unknown)
     with pytest.raises(DataError, match="the hub has no model nobody/no-such-model"):
         load_model("nobody/no-such-model")
+    monkeypatch.undo()
+    for name in ("no--body/x", "nobody/x..y", "nobody/x.git"):  # the form is checked here
+        with pytest.raises(DataError, match=f"the hub has no model {name}"):
+            load_model(name)
 
 
 _NO_HUB = """

@@ -237,7 +237,7 @@ def test_with_heads_of_their_own_trained_tasks_are_scored_by_them(
 def test_tasks_may_leave_and_every_way_has_as_many_updates_on_a_task(
     place: Path, tmp_path: Path
 ) -> None:
-    settings = ["head.per_task=true", "training.leave_after=[0, 2]"]
+    settings = ["head.per_task=true", "training.leave_after=[0, 2, 5]"]
     recipe, base = load_recipe(place / "recipe.toml", settings)
     how: dict[str, Any] = {"seeds": 1, "draws": 1, "matrix_seeds": 1, "widths": (4,)}
     with pytest.raises(DataError, match="no validation rows"):
@@ -256,10 +256,14 @@ def test_tasks_may_leave_and_every_way_has_as_many_updates_on_a_task(
         alone = read_metrics(run / "cells" / f"single_{name}_seed-0" / "run" / "metrics.jsonl")
         own = joint.filter(pl.col("task") == name)
         assert alone.height == own.height
-        for after in (0, 2):
-            branch = read_metrics(multi / "branches" / f"{name}-{after}.jsonl")
-            assert set(branch["task"]) == {name}
-            assert own.filter(pl.col("step") <= after).height + branch.height == alone.height
+        for after in (0, 2, 5):
+            before = own.filter(pl.col("step") <= after).height
+            record = branch_file(multi / "branches", name, after).with_suffix(".jsonl")
+            assert record.is_file() == (before < alone.height)  # only with an update left
+            if record.is_file():
+                branch = read_metrics(record)
+                assert set(branch["task"]) == {name}
+                assert before + branch.height == alone.height
     # Trained tasks are scored with the part that was chosen, others with the joint encoder.
     choices = {choice.task: choice.left_after for choice in result.choices[0]}
     assert list(choices) == ["one", "two"]
@@ -281,7 +285,9 @@ def test_tasks_may_leave_and_every_way_has_as_many_updates_on_a_task(
             at = (pl.col("task") == name) & (pl.col("metric") == row.metric)
             assert single.filter(at)["score"].item() == pytest.approx(row.score, abs=1e-3)
     shown = pl.read_csv(run / "tables" / "choices.csv")
-    assert shown.columns == ["seed", "task", "metric", "stays", "leaves after 2", "alone", "chosen"]
+    ways = ["stays", "leaves after 5", "leaves after 2", "alone"]
+    assert shown.columns == ["seed", "task", "metric", *ways, "chosen"]
+    assert shown["leaves after 5"].null_count() == 1  # one of two tasks had the last step
     assert "How long each task stays" in (run / "report.html").read_text()
     # Done is done.
     assert transfer(recipe, base, directory=run, **how).rows.equals(rows)

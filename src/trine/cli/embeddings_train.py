@@ -162,7 +162,7 @@ def transfer(
     from trine.core.executors import make_executor
     from trine.embeddings.transfer import WIDTHS
     from trine.embeddings.transfer import transfer as run_transfer
-    from trine.embeddings.transfer_report import summary_of, transfer_tables
+    from trine.embeddings.transfer_report import stays_table, summary_of, transfer_tables
 
     result = run_transfer(
         resolved, base, seeds=seeds, max_rows=max_rows, draws=draws, matrix_seeds=matrix_seeds,
@@ -172,6 +172,6 @@ def transfer(
     emit(
         result.rows.to_dicts(),
         as_json=as_json,
-        tables=transfer_tables(result),
+        tables=[*transfer_tables(result), *stays_table(result)],
         text=f"{summary_of(result)}\nreport: {result.run.report}",
     )

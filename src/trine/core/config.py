@@ -204,7 +204,9 @@ def _explain(
         return ConfigError(f"unknown key {key!r}{where}", accepted=", ".join(known), hint=hint)
     if first["type"] == "missing":
         return ConfigError(f"no value for {key!r}", hint=f"give one, e.g. --set {key}=...{more}")
-    if first["type"] in ("model_type", "dict_type"):
+    if first["type"] in ("tuple_type", "list_type"):
+        reason = f"a list, e.g. --set {key}=[{first['input']}]"
+    elif first["type"] in ("model_type", "dict_type"):
         reason = (
             f"a table, e.g. --set {next((k for k in known if k.startswith(f'{key}.')), key)}=..."
         )

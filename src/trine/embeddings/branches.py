@@ -11,9 +11,9 @@ the joint encoder is decided in `trine.embeddings.choices`.
 The paper has task-specific parts that run beside the shared ones; what they are is not told in any
 text that we could read. These are ours; what they bring is in docs/embeddings/results.md.
 
-A branch is a small file: the tensors of the encoder that it changed (those of layers that are not
-frozen), and its head. `branch_model` puts it on the joint model, which makes a plain
-sentence-transformers model again.
+A branch is a file with the tensors of the encoder that it changed (those of layers that are not
+frozen: freeze some, and it is small), and its head. `branch_model` puts it on the joint model,
+which makes a plain sentence-transformers model again. All branches stay in the run directory.
 """
 
 from __future__ import annotations
@@ -49,6 +49,7 @@ __all__ = [
     "learned_tasks",
     "single_recipe",
     "task_updates",
+    "ways_to_leave",
 ]
 
 _LOG = logging.getLogger(__name__)
@@ -112,12 +113,26 @@ def learned_tasks(recipe: Recipe) -> list[str]:
 def joint_states(recipe: Recipe, folder: Path) -> dict[int, Path]:
     """By joint steps the file with what they changed of the encoder; what `fit` has to keep."""
     steps = sorted(step for step in recipe.training.leave_after if step)
-    return {step: folder / f"joint-{step}.safetensors" for step in steps}
+    return {step: folder / f"after-{step}" / "joint" / "encoder.safetensors" for step in steps}
 
 
 def branch_file(folder: Path, task: str, after: int) -> Path:
     """Where the branch of a task that leaves after so many joint steps is."""
-    return folder / f"{task}-{after}.safetensors"
+    return folder / f"after-{after}" / f"{task}.safetensors"
+
+
+def ways_to_leave(recipe: Recipe, tasks: Sequence[Task]) -> dict[str, list[int]]:
+    """By labelled task the steps of `training.leave_after` that leave it an update, rising.
+
+    Where a step holds only some of the tasks, none of the last ones may be this task's.
+    """
+    left = {
+        after: task_updates(recipe, tasks, after) for after in sorted(recipe.training.leave_after)
+    }
+    return {
+        name: [after for after, updates in left.items() if updates[name]]
+        for name in learned_tasks(recipe)
+    }
 
 
 def fit_branches(
@@ -151,19 +166,18 @@ def fit_branches(
     Raises:
       DataError: a state of the joint training that is missing.
     """
-    places = [(after, name) for after in recipe.training.leave_after
-              for name in learned_tasks(recipe)]  # fmt: skip
+    ways = ways_to_leave(recipe, tasks)
+    places = [(after, name) for after in sorted(recipe.training.leave_after)
+              for name, own in ways.items() if after in own]  # fmt: skip
     if not places:
         return
-    folder.mkdir(parents=True, exist_ok=True)
-    left = {after: task_updates(recipe, tasks, after) for after in recipe.training.leave_after}
     with (progress or SilentProgress()).task("branches", len(places)) as done:
         for after, name in places:
             path = branch_file(folder, name, after)
-            directory = checkpoints / f"branch-{path.stem}"
+            directory = checkpoints / f"branch-{after}-{name}"
             if not path.is_file():
-                # A task that no later step would have drawn still gets one: it is a branch.
-                own = single_recipe(recipe, name, max(1, left[after][name]))
+                path.parent.mkdir(parents=True, exist_ok=True)
+                own = single_recipe(recipe, name, task_updates(recipe, tasks, after)[name])
                 say(f"branch of {name} after {after:,}, {own.training.steps:,} steps")
                 encoder = _encoder_after(after, model, tasks, recipe, folder)
                 mine = [Task(own.task(task.name), task.frame) for task in tasks]

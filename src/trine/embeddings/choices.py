@@ -2,9 +2,9 @@
 
 With `training.leave_after` there are several candidates for a task: the joint encoder of the whole
 training with a head of the task's own (it stays), and a branch for each step after which it may
-leave (`trine.embeddings.branches`). All had as many updates on the task. The one with the best main
-measure on the task's validation rows, at the recipe's dimension, is the task's own part; of equals
-the one that stays longer. Test rows are not looked at.
+leave (`trine.embeddings.branches`) with an update left. All had as many updates on the task. The
+one with the best main measure on the task's validation rows, at the recipe's dimension, is the
+task's own part; of equals the one that stays longer. Test rows are not looked at.
 
 Training to share, and how much, is an old question (Standley et al. 2020, "Which Tasks Should Be
 Learned Together in Multi-task Learning?"); an answer for each task after one training is ours.
@@ -12,16 +12,29 @@ Learned Together in Multi-task Learning?"); an answer for each task after one tr
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+import polars as pl
+
 from trine.core.artifacts import read_json, write_json
 from trine.core.errors import DataError, UsageError
-from trine.embeddings.branches import BRANCHES, branch_file, branch_model, learned_tasks
+from trine.embeddings.branches import (
+    BRANCHES,
+    branch_file,
+    branch_model,
+    learned_tasks,
+    ways_to_leave,
+)
 from trine.embeddings.config import Recipe
+from trine.embeddings.evaluation.suite import evaluate_model, evaluate_vectors
+from trine.embeddings.evaluation.vectors import TextVectors
 from trine.embeddings.tasks import ScoreRow, Task
+from trine.embeddings.transfer_analysis import main_rows
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
@@ -36,7 +49,11 @@ __all__ = [
     "own_part",
 ]
 
+_LOG = logging.getLogger(__name__)
+
 CHOICES = "choices.json"
+
+_FEW = 30
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,20 +98,31 @@ class Choice:
 
 
 def check_validation(recipe: Recipe, tasks: Sequence[Task]) -> None:
-    """Whether every task has rows to choose by.
+    """Whether every task has rows to choose by, with `training.leave_after`; before any training.
 
     Raises:
-      DataError: a task without validation rows in a recipe with `training.leave_after`.
+      DataError: a task without validation rows, or with rows that its measures cannot score.
     """
     if not recipe.training.leave_after:
         return
-    names = learned_tasks(recipe)
-    bare = [t.name for t in tasks if t.name in names and not t.rows("validation").height]
-    if bare:
-        raise DataError(
-            f"task {bare[0]!r} has no validation rows to choose by (training.leave_after)",
-            hint="give it validation_rows, or rows of that split",
-        )
+    for task in tasks:
+        if task.name not in learned_tasks(recipe):
+            continue
+        count = task.rows("validation").height
+        if not count:
+            raise DataError(
+                f"task {task.name!r} has no validation rows to choose by (training.leave_after)",
+                hint="give it validation_rows, or rows of that split",
+            )
+        if count < _FEW:
+            _LOG.warning("task %s has %d validation rows: its choice is chance", task.name, count)
+        # With vectors that mean nothing: whether there is a score does not depend on them.
+        store = TextVectors(_noise, width=2)
+        _main_row(evaluate_vectors(lambda _, s=store: s, [task], split="validation", draws=1), task)
+
+
+def _noise(texts: list[str]) -> np.ndarray:
+    return np.random.default_rng(0).standard_normal((len(texts), 2)).astype(np.float32)
 
 
 def choose_parts(
@@ -116,10 +144,12 @@ def choose_parts(
     """
     if (run / CHOICES).is_file():
         return load_choices(run)
-    names = learned_tasks(recipe)
+    ways = ways_to_leave(recipe, tasks)
     choices = [
-        _choose(model, run, recipe, task) for task in tasks if task.name in names
-    ]  # fmt: skip
+        _choose(model, run, recipe.dimension, task, ways[task.name])
+        for task in tasks
+        if task.name in ways
+    ]
     write_json(run / CHOICES, [asdict(choice) for choice in choices])
     return choices
 
@@ -144,31 +174,29 @@ def load_choices(run: Path) -> list[Choice]:
         raise DataError(f"{run / CHOICES} holds no choices", hint="train again") from error
 
 
-def _choose(model: SentenceTransformer, run: Path, recipe: Recipe, task: Task) -> Choice:
-    ways: list[int | None] = [None, *sorted(recipe.training.leave_after, reverse=True)]
+def _choose(
+    model: SentenceTransformer, run: Path, width: int, task: Task, ways: Sequence[int]
+) -> Choice:
     metric, candidates = "", list[Candidate]()
-    for way in ways:
-        row = _validation_row(_part(model, run, task.name, way), task, recipe.dimension)
+    for way in (None, *sorted(ways, reverse=True)):
+        part = _part(model, run, task.name, way)
+        row = _main_row(evaluate_model(part, [task], widths=[width], split="validation"), task)
         metric = row.metric
         candidates.append(Candidate(way, row.score))
-    best = max(candidates, key=lambda candidate: candidate.score)  # of equals the first
+    # Of equals the first. A mean of the same draws may differ in its last bit.
+    best = max(candidates, key=lambda candidate: round(candidate.score, 6))
     return Choice(task.name, metric, tuple(candidates), best.left_after)
 
 
-def _validation_row(model: SentenceTransformer, task: Task, width: int) -> ScoreRow:
-    import polars as pl
-
-    from trine.embeddings.evaluation.suite import evaluate_model
-    from trine.embeddings.transfer_analysis import main_rows
-
-    rows = evaluate_model(model, [task], widths=[width], split="validation")
-    if not rows:
+def _main_row(rows: Sequence[ScoreRow], task: Task) -> ScoreRow:
+    frame = pl.DataFrame([asdict(row) for row in rows], infer_schema_length=None)
+    main = main_rows(frame) if frame.height else frame
+    if not main.height:
         raise DataError(
-            f"task {task.name!r}: its validation rows cannot be scored",
+            f"task {task.name!r}: its validation rows cannot be scored (training.leave_after)",
             hint="give it more of them, or another measure",
         )
-    frame = pl.DataFrame([asdict(row) for row in rows], infer_schema_length=None)
-    return ScoreRow(**main_rows(frame).row(0, named=True))
+    return ScoreRow(**main.row(0, named=True))
 
 
 def own_part(
@@ -220,8 +248,6 @@ def evaluate_parts(
     See `own_part` for the model and the run, and for what is raised;
     `trine.embeddings.evaluation.suite.evaluate_model` for the other arguments.
     """
-    from trine.embeddings.evaluation.suite import evaluate_model
-
     rows: list[ScoreRow] = []
     names = learned_tasks(recipe)
     for task in tasks:

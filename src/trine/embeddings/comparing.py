@@ -106,12 +106,16 @@ def compare(
     Raises:
       UsageError: a name given twice; more directions than a base has.
     """
+    from trine.embeddings.encoder import check_name
+
     if len(set(names)) < len(names):
         raise UsageError("a model is given twice", accepted="each once")
     rows: list[ScoreRow] = []
     fitted = tasks if mixture is None else mixture
-    for name in names:
-        _check_pca(name, fitted)  # before hours of others
+    for name in names:  # before hours of others
+        _check_pca(name, fitted)
+        if not (_PCA.match(name) or name in BASES or folder_named(name)):
+            check_name(name)
     for name in names:
         rows += evaluate_model(
             open_scored(name, fitted), tasks, model_name=_short(name), widths=widths,

@@ -349,6 +349,8 @@ class Recipe(Config):
             )
         if self.training.leave_after and not self.head.per_task:
             raise ValueError("training.leave_after needs head.per_task = true: a branch has a head")
+        if self.training.leave_after and len(self.trained) - len(unlabelled) < 2:
+            raise ValueError("training.leave_after needs two labelled tasks to train or more")
         twice = [name for name, n in Counter(t.name for t in self.tasks).items() if n > 1]
         if twice:
             raise ValueError(f"two tasks are called {twice[0]!r}; every task needs its own name")

@@ -105,7 +105,7 @@ def _encode(
     resumed = blank = rows = width = 0
     needed = None if keep is None else {text, *keep}
     with (progress or SilentProgress()).task(
-        f"encoding {source.name}", count_rows(source, needed)
+        f"encoding {source.name}", count_rows(source, text, keep)
     ) as shown:
         for number, table in enumerate(table_chunks(source, chunk, needed)):
             _check(table.column_names, source, text, column, keep)

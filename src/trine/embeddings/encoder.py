@@ -35,6 +35,7 @@ __all__ = [
     "add_head",
     "average_with",
     "best_device",
+    "check_name",
     "cut",
     "encoder_layers",
     "freeze",
@@ -111,11 +112,7 @@ def load_model(place: str | Path, *, device: str | None = None) -> SentenceTrans
                 f"{place} is damaged: it has {left[0]} and no modules.json",
                 hint="copy the folder again, or train the model again",
             )
-    if not is_folder and (
-        isinstance(place, Path)
-        or not looks_like_name(str(place))
-        or Path(str(place).partition("/")[0]).is_dir()  # a path that was mistyped
-    ):
+    if not is_folder and (isinstance(place, Path) or not _is_name(place)):
         raise DataError(
             f"no folder {place}", accepted="the folder of a model", hint="check the path"
         )
@@ -146,6 +143,21 @@ def load_model(place: str | Path, *, device: str | None = None) -> SentenceTrans
         raise DataError(f"cannot load the model {place}: {reason}", hint=hint) from error
 
 
+def check_name(name: str) -> None:
+    """Whether a name that is no folder can be loaded, without loading it.
+
+    Raises:
+      DataError: see `load_model`.
+    """
+    if _is_name(name) and not os.environ.get("HF_HUB_OFFLINE"):
+        _on_hub_or_cached(name)
+
+
+def _is_name(place: str) -> bool:
+    # With a folder of the first part it is a path that was mistyped.
+    return looks_like_name(place) and not Path(place.partition("/")[0]).is_dir()
+
+
 def _on_hub_or_cached(name: str) -> str:
     """Asks the hub once; the library would ask for each file, and wait between attempts.
 
@@ -156,11 +168,11 @@ def _on_hub_or_cached(name: str) -> str:
       DataError: the hub has no such model, or does not answer and it is not cached.
     """
     from huggingface_hub import HfApi, try_to_load_from_cache
-    from huggingface_hub.errors import RepositoryNotFoundError
+    from huggingface_hub.errors import HFValidationError, RepositoryNotFoundError
 
     try:
         HfApi().model_info(name, timeout=_HUB_SECONDS)
-    except RepositoryNotFoundError as error:
+    except (HFValidationError, RepositoryNotFoundError) as error:
         raise DataError(
             f"the hub has no model {name} that this user may see",
             accepted="a base, the folder of a model, or OWNER/NAME on the hub",
@@ -168,10 +180,10 @@ def _on_hub_or_cached(name: str) -> str:
         ) from error
     # Whatever stands between here and there: its client raises errors of many libraries.
     except Exception as error:
-        kept = try_to_load_from_cache(name, "config.json")
-        if isinstance(kept, str):
-            _LOG.warning("the hub does not answer; %s is taken from the cache", name)
-            return str(Path(kept).parent)
+        for file in ("modules.json", "config.json"):  # some models have one of them
+            if isinstance(kept := try_to_load_from_cache(name, file), str):
+                _LOG.warning("the hub does not answer; %s is taken from the cache", name)
+                return str(Path(kept).parent)
         reason = one_line(str(error))[:100] or type(error).__name__
         raise DataError(
             f"{name} is no folder here and not cached, and the hub does not answer ({reason})",

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 from trine.core.errors import DataError, one_line
+from trine.embeddings.json_columns import JsonColumns
 from trine.embeddings.table_files import FORMATS, not_utf8, too_many_cells
 
 if TYPE_CHECKING:
@@ -28,16 +29,17 @@ if TYPE_CHECKING:
 __all__ = ["count_rows", "table_chunks"]
 
 
-def count_rows(source: Path, needed: Container[str] | None = None) -> int:
+def count_rows(source: Path, text: str = "text", keep: Container[str] | None = None) -> int:
     """Rows of a table, after a look at all of it: a long run must not fail at its end.
 
     Args:
       source: the file.
-      needed: columns that will be read; None: all.
+      text: name of the text column.
+      keep: columns that are read besides; None: all.
 
     Raises:
-      DataError: a file of another kind, not UTF-8 (with its line), or broken; a needed column of
-        JSON lines whose values are of several types (with the line).
+      DataError: a file of another kind, not UTF-8 (with its line), or broken; JSON lines that make
+        no column (see `trine.embeddings.json_columns`).
     """
     kind = _kind(source)
     if kind == ".parquet":
@@ -52,21 +54,16 @@ def count_rows(source: Path, needed: Container[str] | None = None) -> int:
         _check_text(source)
         if kind in (".csv", ".tsv"):
             return sum(batch.height for batch in _csv_batches(source, kind, 65_536))
-        types: dict[str, str] = {}
+        columns = JsonColumns(
+            source,
+            lambda name: keep is None or name == text or name in keep,
+            lambda name: "mend the line" if name == text else f"or leave {name} out: --keep",
+        )
         count = 0
         for number, row in _json_rows(source):
             count += 1
-            for name, value in row.items():
-                if value is None or not (needed is None or name in needed):
-                    continue
-                kind = _json_type(value)
-                if types.setdefault(name, kind) != kind:
-                    raise DataError(
-                        f"{source}, line {number}: {name!r} is {kind}, in lines before it is "
-                        f"{types[name]}",
-                        accepted="one type in a column",
-                        hint="or choose the columns to copy: --keep",
-                    )
+            columns.add(number, row)
+        columns.close()
         return count
 
 
@@ -186,11 +183,3 @@ def _json_row(text: str, source: Path, line: int) -> dict[str, Any]:
     if not isinstance(row, dict):
         raise DataError(f"{source}, line {line}: {type(row).__name__}", accepted="an object")
     return row
-
-
-def _json_type(value: object) -> str:
-    if isinstance(value, bool):
-        return "true or false"
-    if isinstance(value, int | float):
-        return "a number"
-    return {str: "a text", list: "a list"}.get(type(value), "an object")

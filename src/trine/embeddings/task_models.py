@@ -81,16 +81,19 @@ def write_task_model(run: Path, task: str, out: Path, width: int | None = None) 
     model = task_model(run, task)
     recipe = _finished(run)
     size = width or recipe.dimension
-    part = f"then a head computed from the texts of {task}"
+    part = f"after the training a head computed from the texts of {task}"
     if recipe.training.leave_after:
         after = next(choice.left_after for choice in load_choices(run) if choice.task == task)
         if after == 0:
-            part = f"which this model had no part in: it learned {task} alone, as many updates"
+            part = (
+                f"this model had no part in the joint training: it learned {task} alone, from the "
+                "base, with as many updates on it"
+            )
         elif after is not None:
             part = (
-                f"which this model left after {after}, to learn {task} alone with the updates that "
-                "were left (the encoder that it was takes the base's place in them), and a head of "
-                "that task's own"
+                f"this model left the joint training after step {after} and learned {task} alone "
+                "with the updates that were left, from the encoder of then (which takes the base's "
+                "place in them)"
             )
     title = f"{recipe.title or 'model'}, task {task}"
     licence = source = ""

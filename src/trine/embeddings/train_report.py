@@ -64,7 +64,8 @@ def choices_table(choices: Sequence[Choice], seeds: Sequence[int] = ()) -> Table
         }
         for i, choice in enumerate(choices)
     ]
-    ways = [_way(each.left_after) for each in choices[0].candidates]
+    every = {each.left_after for choice in choices for each in choice.candidates} - {None}
+    ways = [_way(way) for way in (None, *sorted(way for way in every if way is not None)[::-1])]
     columns = [
         *([Column("seed")] if seeds else []),
         Column("task"),
@@ -73,7 +74,10 @@ def choices_table(choices: Sequence[Choice], seeds: Sequence[int] = ()) -> Table
         Column("chosen"),
     ]
     title = "Scores of the candidates on validation rows (0 to 100), and the best of each task"
-    return Table(pl.DataFrame(rows), title, columns)
+    schema = {"seed": pl.Int64} if seeds else {}
+    schema |= {"task": pl.String, "metric": pl.String, **dict.fromkeys(ways, pl.Float64)}
+    frame = pl.DataFrame(rows, schema=schema | {"chosen": pl.String})
+    return Table(frame, title, columns)
 
 
 def _way(left_after: int | None) -> str:
@@ -135,14 +139,14 @@ def _branch_losses(run: Run, choices: Sequence[Choice]) -> list[Picture]:
     from trine.embeddings.branches import BRANCHES, branch_file
 
     pictures: list[Picture] = []
-    for after in [each.left_after for each in choices[0].candidates]:
-        if after is None:
-            continue
+    every = {each.left_after for choice in choices for each in choice.candidates}
+    for after in sorted(way for way in every if way is not None):
         records = [
             read_metrics(
                 branch_file(run.directory / BRANCHES, choice.task, after).with_suffix(".jsonl")
             ).filter(pl.col("task") == choice.task)
             for choice in choices
+            if after in {each.left_after for each in choice.candidates}
         ]
         name = f"losses-after-{after}"
         what = f" of those that left after step {after}" if after else " of those that learn alone"

@@ -32,7 +32,13 @@ from trine.embeddings.transfer_pictures import (
 if TYPE_CHECKING:
     from trine.embeddings.transfer import TransferResult
 
-__all__ = ["summary_of", "transfer_sections", "transfer_tables", "write_transfer_report"]
+__all__ = [
+    "stays_table",
+    "summary_of",
+    "transfer_sections",
+    "transfer_tables",
+    "write_transfer_report",
+]
 
 _SCORE = ".1f"
 _GAIN = "+.1f"
@@ -211,7 +217,7 @@ def transfer_sections(result: TransferResult, directory: Path) -> list[Section]:
     saved_curve = save_figure(
         dimension_curve(curve, f"The price of {width} numbers"), curve, figures, "dimension-curve"
     )
-    chosen = _choices_table(result)
+    chosen = stays_table(result)
     sections = [
         Section(
             "Together or alone",
@@ -219,7 +225,7 @@ def transfer_sections(result: TransferResult, directory: Path) -> list[Section]:
             tables=transfer_tables(result),
             figures=[picture(bars, f"Scores at {width} numbers; {_spread(result, 'bars: 95 %')}.")],
         ),
-        *([] if chosen is None else [Section(CHOICES, tables=[chosen])]),
+        *([Section(CHOICES, tables=chosen)] if chosen else []),
         Section(
             "Which task helps which",
             figures=[
@@ -265,11 +271,12 @@ def transfer_sections(result: TransferResult, directory: Path) -> list[Section]:
     return sections
 
 
-def _choices_table(result: TransferResult) -> Table | None:
+def stays_table(result: TransferResult) -> list[Table]:
+    """How long each task of each seed stayed with the others, if any could leave."""
     found = [(seed, choice) for seed, own in result.choices.items() for choice in own]
     if not found:
-        return None
-    return choices_table([choice for _, choice in found], [seed for seed, _ in found])
+        return []
+    return [choices_table([choice for _, choice in found], [seed for seed, _ in found])]
 
 
 def _language_table(result: TransferResult) -> Table:
@@ -301,8 +308,8 @@ def write_transfer_report(result: TransferResult) -> Path:
     save_table(Table(result.rows, "All scores"), run.tables, "scores")
     for table, name in zip(transfer_tables(result), ("trained", "zero-shot"), strict=False):
         save_table(table, run.tables, name)
-    if (chosen := _choices_table(result)) is not None:
-        save_table(chosen, run.tables, "choices")
+    for table in stays_table(result):
+        save_table(table, run.tables, "choices")
     facts: dict[str, Any] = {
         "base": result.recipe.model.base,
         "steps": result.recipe.training.steps,
