@@ -225,6 +225,45 @@ def test_odd_tables_are_read_as_training_reads_them(
     assert pl.read_parquet(out).drop("vector").equals(read_table(source))
 
 
+def test_every_chunk_has_the_columns_of_the_file(tmp_path: Path) -> None:
+    # A chunk of objects without names; one without the text; objects that have names only later.
+    source, out = tmp_path / "a.jsonl", tmp_path / "o.parquet"
+    lines = (
+        ["{}"] * 4 + ['{"o": {}}'] * 2 + ['{"text": "abc", "o": {"k": 1}, "n": 1}', '{"n": 1.5}']
+    )
+    source.write_text("\n".join(lines) + "\n")
+    for chunk in (1, 2, 3, 100):
+        done = encode_file(source, out, lengths, model="m", chunk=chunk)
+        assert (done.rows, done.blank) == (1, 7)
+        table = pl.read_parquet(out)
+        assert table["vector"].is_null().to_list() == [True] * 6 + [False, True]
+        assert table["n"].to_list() == [None] * 6 + [1.0, 1.5]
+        assert table["o"].to_list()[4:7] == [{"k": None}, {"k": None}, {"k": 1}]
+
+
+def test_numbers_that_lose_digits_are_told_with_both_lines(tmp_path: Path) -> None:
+    rows = [2**53 + 1, *range(5_000), 1.5]
+    source = tmp_path / "a.jsonl"
+    source.write_text("".join(f'{{"text": "a", "n": {n}}}\n' for n in rows))
+    with pytest.raises(DataError, match=r"line 5002: 'n' has a fraction in line 5002 .* line 1"):
+        encode_file(source, tmp_path / "o.parquet", lengths, model="m")
+
+
+def test_what_is_no_text_is_not_encoded_as_python_writes_it(tmp_path: Path) -> None:
+    out, source = tmp_path / "o.parquet", tmp_path / "a.parquet"
+    pl.DataFrame({"text": [b"ab", "ä".encode(), None]}).write_parquet(source)
+    encode_file(source, out, lengths, model="m")
+    assert pl.read_parquet(out)["vector"].to_list() == [*lengths(["ab", "ä"]).tolist(), None]
+    for values, words in (
+        ([b"\xff"], "not UTF-8"), ([["a"]], "holds .*list"), ([{"a": 1}], "holds struct"),
+        ([True], "holds bool"),
+    ):  # fmt: skip
+        pl.DataFrame({"text": values}).write_parquet(source)
+        with pytest.raises(DataError, match=words):
+            encode_file(source, out, lengths, model="m")
+        assert not (tmp_path / "o.parquet.parts").exists()
+
+
 NO_COLUMN = {
     "lists": ([[1], [2.5]], ["x"]),
     "objects": ([{"a": 1}, {"b": [None]}], {"b": ["x"], "a": "x"}),

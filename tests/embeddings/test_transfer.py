@@ -288,7 +288,10 @@ def test_tasks_may_leave_and_every_way_has_as_many_updates_on_a_task(
     ways = ["stays", "leaves after 5", "leaves after 2", "alone"]
     assert shown.columns == ["seed", "task", "metric", *ways, "chosen"]
     assert shown["leaves after 5"].null_count() == 1  # one of two tasks had the last step
-    assert "How long each task stays" in (run / "report.html").read_text()
+    page = (run / "report.html").read_text()
+    assert "How long each task stays" in page
+    stay = list(choices.values()).count(None)
+    assert f"({stay} of 2, tasks times seeds)" in page
     # Done is done.
     assert transfer(recipe, base, directory=run, **how).rows.equals(rows)
 

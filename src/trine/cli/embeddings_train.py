@@ -80,11 +80,15 @@ def train(
         tables.append(scores_table(done.own_scores, OWN))
     if done.choices:
         tables.append(choices_table(done.choices))
+    lines = [f"model: {done.model}", f"report: {done.run.report}"]
+    if done.own_scores:
+        place = done.run.directory
+        lines.append(f"one task's own: trine embeddings branch {place} TASK --out FOLDER")
     emit(
         done.document,
         as_json=as_json,
         tables=tables,
-        text=f"model: {done.model}\nreport: {done.run.report}",
+        text="\n".join(lines),
     )
 
 
@@ -116,8 +120,15 @@ def _show_plan(facts: dict[str, Any], as_json: bool) -> None:
 
     from trine.core.tables import Table
 
+    splits = ("train", "validation", "test")
     rows = [
-        {**task, "rows": "/".join(str(n) for n in task["rows"].values())} for task in facts["tasks"]
+        {
+            ("/".join(splits) if key == "rows" else key): (
+                "/".join(str(value.get(split, 0)) for split in splits) if key == "rows" else value
+            )
+            for key, value in task.items()
+        }
+        for task in facts["tasks"]
     ]
     title = (
         f"{facts['base']} to {facts['dimension']} numbers: {facts['steps']} steps, "

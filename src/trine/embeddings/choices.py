@@ -44,6 +44,7 @@ __all__ = [
     "Choice",
     "check_validation",
     "choose_parts",
+    "chosen_way",
     "evaluate_parts",
     "load_choices",
     "own_part",
@@ -115,7 +116,7 @@ def check_validation(recipe: Recipe, tasks: Sequence[Task]) -> None:
                 hint="give it validation_rows, or rows of that split",
             )
         if count < _FEW:
-            _LOG.warning("task %s has %d validation rows: its choice is chance", task.name, count)
+            _LOG.warning("task %s has %d validation row(s): its choice is chance", task.name, count)
         # With vectors that mean nothing: whether there is a score does not depend on them.
         store = TextVectors(_noise, width=2)
         _main_row(evaluate_vectors(lambda _, s=store: s, [task], split="validation", draws=1), task)
@@ -174,6 +175,18 @@ def load_choices(run: Path) -> list[Choice]:
         raise DataError(f"{run / CHOICES} holds no choices", hint="train again") from error
 
 
+def chosen_way(run: Path, task: str) -> int | None:
+    """Joint steps after which a task left; None: it stayed.
+
+    Raises:
+      DataError: no choices in the run, or none for the task.
+    """
+    for choice in load_choices(run):
+        if choice.task == task:
+            return choice.left_after
+    raise DataError(f"{run / CHOICES} has no choice for {task}", hint="train again")
+
+
 def _choose(
     model: SentenceTransformer, run: Path, width: int, task: Task, ways: Sequence[int]
 ) -> Choice:
@@ -218,7 +231,7 @@ def own_part(
         raise UsageError.unknown("task", task, learned_tasks(recipe))
     way = None
     if recipe.training.leave_after:
-        way = next(c.left_after for c in load_choices(run) if c.task == task)
+        way = chosen_way(run, task)
     return _part(model, run, task, way)
 
 

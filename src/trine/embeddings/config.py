@@ -295,8 +295,8 @@ class TrainingConfig(Config):
         wrong = [step for step in self.leave_after if not 0 <= step < self.steps]
         if wrong:
             raise ValueError(
-                f"leave_after has {wrong[0]}: it takes steps from 0 to {self.steps - 1}, "
-                "before the joint training ends"
+                f"leave_after has {wrong[0]}, steps is {self.steps}: it takes steps from 0 to "
+                f"{self.steps - 1}, before the joint training ends"
             )
         if len(set(self.leave_after)) < len(self.leave_after):
             raise ValueError("leave_after has a step twice")

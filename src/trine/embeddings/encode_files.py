@@ -20,7 +20,7 @@ import numpy as np
 from trine.core.artifacts import atomic_path, make_directory, write_json
 from trine.core.errors import ConfigError, DataError
 from trine.core.progress import Progress, SilentProgress
-from trine.embeddings.table_chunks import count_rows, table_chunks
+from trine.embeddings.table_chunks import look_through, table_chunks
 
 __all__ = ["Encoded", "encode_file"]
 
@@ -103,11 +103,11 @@ def _encode(
     import pyarrow.parquet as pq
 
     resumed = blank = rows = width = 0
-    needed = None if keep is None else {text, *keep}
-    with (progress or SilentProgress()).task(
-        f"encoding {source.name}", count_rows(source, text, keep)
-    ) as shown:
-        for number, table in enumerate(table_chunks(source, chunk, needed)):
+    count, schema = look_through(source, text, keep)
+    if schema is not None and count:
+        _check(schema.names, source, text, column, keep)
+    with (progress or SilentProgress()).task(f"encoding {source.name}", count) as shown:
+        for number, table in enumerate(table_chunks(source, chunk, schema)):
             _check(table.column_names, source, text, column, keep)
             rows += table.num_rows
             part = parts / f"{number:06d}.parquet"
@@ -119,7 +119,7 @@ def _encode(
                 resumed += table.num_rows
                 shown.advance(table.num_rows, "from an earlier attempt")
                 continue
-            texts = [_text(value) for value in table.column(text).to_pylist()]
+            texts = _texts(table.column(text), source, text)
             there = np.array([bool(t.strip()) for t in texts], dtype=bool)
             vectors = encode([t for t, is_there in zip(texts, there, strict=True) if is_there])
             if there.any():
@@ -168,8 +168,21 @@ def _join(source: Path, paths: Sequence[Path], out: Path, column: str, width: in
         ) from error
 
 
-def _text(value: object) -> str:
-    return "" if value is None else str(value)
+def _texts(column: Any, source: Path, name: str) -> list[str]:
+    """Numbers are taken as they are written; bytes, as some writers leave them, as UTF-8."""
+    import pyarrow as pa
+
+    kind = column.type
+    if pa.types.is_nested(kind) or pa.types.is_boolean(kind):
+        raise DataError(f"{source}: column {name!r} holds {kind}", accepted="texts")
+    if pa.types.is_binary(kind) or pa.types.is_large_binary(kind):
+        try:
+            column = column.cast(pa.large_string())
+        except pa.ArrowInvalid as error:
+            raise DataError(
+                f"{source}: column {name!r} holds bytes that are not UTF-8", accepted="texts"
+            ) from error
+    return ["" if value is None else str(value) for value in column.to_pylist()]
 
 
 def _vector_array(vectors: np.ndarray, there: np.ndarray, width: int) -> Any:

@@ -149,7 +149,11 @@ def check_name(name: str) -> None:
     Raises:
       DataError: see `load_model`.
     """
-    if _is_name(name) and not os.environ.get("HF_HUB_OFFLINE"):
+    if not _is_name(name):
+        raise DataError(
+            f"no folder {name}", accepted="the folder of a model", hint="check the path"
+        )
+    if not os.environ.get("HF_HUB_OFFLINE"):
         _on_hub_or_cached(name)
 
 

@@ -43,6 +43,9 @@ class JsonColumns:
         self._kinds: dict[str, str] = {}
         self._types: dict[str, pa.DataType] = {}
         self._waiting: dict[str, list[tuple[int, Any]]] = {}
+        self._names: dict[str, None] = {}
+        self._large: dict[str, int] = {}
+        self._fractions: dict[str, int] = {}
 
     def add(self, line: int, row: dict[str, Any]) -> None:
         """Looks at one row.
@@ -51,6 +54,7 @@ class JsonColumns:
           DataError: a value that is of another type than those before it, or of none.
         """
         for name, value in row.items():
+            self._names[name] = None
             if value is None or not self._is_needed(name):
                 continue
             kind = _kind(value)
@@ -61,15 +65,34 @@ class JsonColumns:
                     accepted="one type in a column",
                     hint=self._hint(name),
                 )
-            if kind == "a text" and value.isascii():
+            if kind == "a number":
+                self._check_number(name, value, line)
+            if kind == "a text" and value.isascii() and name in self._types:
                 continue  # most of what there is
             waiting = self._waiting.setdefault(name, [])
             waiting.append((line, value))
             if len(waiting) >= self._rows:
                 self._settle(name)
 
-    def close(self) -> None:
+    def _check_number(self, name: str, value: float, line: int) -> None:
+        """A column of whole numbers and fractions is one of doubles, which hold 53 bits."""
+        if isinstance(value, int) and abs(value) > 2**53:
+            self._large.setdefault(name, line)
+        elif isinstance(value, float):
+            self._fractions.setdefault(name, line)
+        if name in self._large and name in self._fractions:
+            raise DataError(
+                f"{self._source}, line {line}: {name!r} has a fraction in line "
+                f"{self._fractions[name]} and a whole number above 2^53 in line "
+                f"{self._large[name]}, which no column holds",
+                hint=self._hint(name),
+            )
+
+    def close(self) -> pa.Schema:
         """Looks at what is left.
+
+        Returns:
+          Every name that a row has, with its type; null where no value is needed or there is none.
 
         Raises:
           DataError: as `add`; also a column that Parquet cannot hold.
@@ -87,6 +110,7 @@ class JsonColumns:
                     f"{self._source}: {name!r} cannot be written ({one_line(str(error))[:100]})",
                     hint=self._hint(name),
                 ) from error
+        return pa.schema([(name, self._types.get(name, pa.null())) for name in self._names])
 
     def _settle(self, name: str) -> None:
         """Joins the type of the values that wait with that of those before."""

@@ -26,16 +26,21 @@ from trine.embeddings.table_files import FORMATS, not_utf8, too_many_cells
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["count_rows", "table_chunks"]
+__all__ = ["look_through", "table_chunks"]
 
 
-def count_rows(source: Path, text: str = "text", keep: Container[str] | None = None) -> int:
+def look_through(
+    source: Path, text: str = "text", keep: Container[str] | None = None
+) -> tuple[int, pa.Schema | None]:
     """Rows of a table, after a look at all of it: a long run must not fail at its end.
 
     Args:
       source: the file.
       text: name of the text column.
       keep: columns that are read besides; None: all.
+
+    Returns:
+      How many rows, and of JSON lines the columns, for `table_chunks`.
 
     Raises:
       DataError: a file of another kind, not UTF-8 (with its line), or broken; JSON lines that make
@@ -47,13 +52,13 @@ def count_rows(source: Path, text: str = "text", keep: Container[str] | None = N
         import pyarrow.parquet as pq
 
         try:
-            return pq.ParquetFile(source).metadata.num_rows
+            return pq.ParquetFile(source).metadata.num_rows, None
         except pa.ArrowInvalid as error:
             raise DataError(f"{source} is no Parquet file: {error}") from error
     with _named(source):
         _check_text(source)
         if kind in (".csv", ".tsv"):
-            return sum(batch.height for batch in _csv_batches(source, kind, 65_536))
+            return sum(batch.height for batch in _csv_batches(source, kind, 65_536)), None
         columns = JsonColumns(
             source,
             lambda name: keep is None or name == text or name in keep,
@@ -63,22 +68,19 @@ def count_rows(source: Path, text: str = "text", keep: Container[str] | None = N
         for number, row in _json_rows(source):
             count += 1
             columns.add(number, row)
-        columns.close()
-        return count
+        return count, columns.close()
 
 
-def table_chunks(
-    source: Path, chunk: int, needed: Container[str] | None = None
-) -> Iterator[pa.Table]:
+def table_chunks(source: Path, chunk: int, schema: pa.Schema | None = None) -> Iterator[pa.Table]:
     """Tables of `chunk` rows (the last has fewer), one at a time; columns of CSV are texts.
 
     Args:
       source: the file.
       chunk: rows.
-      needed: columns that are read of JSON lines, others are null; None: all.
+      schema: of JSON lines, from `look_through`: the same columns in every chunk.
 
     Raises:
-      DataError: as `count_rows`, where the reader gets to it.
+      DataError: as `look_through`, where the reader gets to it.
     """
     import pyarrow as pa
 
@@ -96,16 +98,15 @@ def table_chunks(
         else:
             lines = _json_rows(source)
             while rows := [row for _, row in itertools.islice(lines, chunk)]:
-                names = dict.fromkeys(name for row in rows for name in row)
-                if names:
-                    yield pa.table(
-                        {
-                            name: pa.array([row.get(name) for row in rows])
-                            if needed is None or name in needed
-                            else pa.nulls(len(rows))
-                            for name in names
-                        }
-                    )
+                yield pa.table(
+                    [
+                        pa.nulls(len(rows))
+                        if pa.types.is_null(field.type)
+                        else pa.array([row.get(field.name) for row in rows], type=field.type)
+                        for field in schema or ()
+                    ],
+                    schema=schema,
+                )
 
 
 def _kind(source: Path) -> str:

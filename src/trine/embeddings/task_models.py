@@ -9,11 +9,14 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import polars as pl
+
 from trine.core.artifacts import read_json
 from trine.core.errors import DataError, UsageError
+from trine.core.records import read_metrics
 from trine.core.runs import load_run
-from trine.embeddings.branches import learned_tasks
-from trine.embeddings.choices import load_choices, own_part
+from trine.embeddings.branches import BRANCHES, branch_file, learned_tasks, single_recipe
+from trine.embeddings.choices import chosen_way, own_part
 from trine.embeddings.config import Recipe, load_recipe
 from trine.embeddings.tasks import ScoreRow
 
@@ -83,12 +86,13 @@ def write_task_model(run: Path, task: str, out: Path, width: int | None = None) 
     size = width or recipe.dimension
     part = f"after the training a head computed from the texts of {task}"
     if recipe.training.leave_after:
-        after = next(choice.left_after for choice in load_choices(run) if choice.task == task)
+        after = chosen_way(run, task)
         if after == 0:
-            part = (
-                f"this model had no part in the joint training: it learned {task} alone, from the "
-                "base, with as many updates on it"
-            )
+            # What made it is the recipe of a single-task model.
+            record = branch_file(run / BRANCHES, task, 0).with_suffix(".jsonl")
+            updates = read_metrics(record).filter(pl.col("task") == task).height
+            recipe = single_recipe(recipe, task, updates)
+            part = "the joint training of its run had no part in it"
         elif after is not None:
             part = (
                 f"this model left the joint training after step {after} and learned {task} alone "

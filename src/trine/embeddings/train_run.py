@@ -307,12 +307,16 @@ def _check(recipe: Recipe, tasks: Sequence[Task]) -> None:
       UsageError, DataError: no task to train on; a base that is none; more numbers or layers than
         it has; branches and no validation rows to choose by.
     """
-    from trine.embeddings.bases import base_size
+    from trine.embeddings.bases import BASES, base_size, resolve_base
     from trine.embeddings.choices import check_validation
+    from trine.embeddings.encoder import check_name
 
     check_validation(recipe, tasks)
     if not recipe.trained:
         raise UsageError("no task to train on", accepted='a task with role = "train"')
+    base = resolve_base(recipe.model.base) if recipe.model.base not in BASES else None
+    if base is not None and not base.is_local:
+        check_name(base.place)
     width, layers = base_size(recipe.model.base)
     limits = (
         ("dimension", recipe.dimension, 2, width),

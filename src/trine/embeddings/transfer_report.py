@@ -221,7 +221,7 @@ def transfer_sections(result: TransferResult, directory: Path) -> list[Section]:
     sections = [
         Section(
             "Together or alone",
-            paragraphs=[summary_of(result)],
+            paragraphs=[summary_of(result), *_what_multi_is(result)],
             tables=transfer_tables(result),
             figures=[picture(bars, f"Scores at {width} numbers; {_spread(result, 'bars: 95 %')}.")],
         ),
@@ -269,6 +269,26 @@ def transfer_sections(result: TransferResult, directory: Path) -> list[Section]:
             )
         sections.append(Section("Languages", tables=[_language_table(result)], figures=shown))
     return sections
+
+
+def _what_multi_is(result: TransferResult) -> list[str]:
+    if not result.recipe.head.per_task:
+        return []
+    shared = "Its scores with the shared head are arm multi+shared in tables/scores.csv."
+    if not result.choices:
+        return [
+            "On trained tasks multi is the joint encoder with a head of the task's own, as single "
+            f"is. {shared}"
+        ]
+    ways = [choice.left_after for own in result.choices.values() for choice in own]
+    stay, alone = ways.count(None), ways.count(0)
+    return [
+        "On trained tasks multi is what the task's validation rows chose: the joint encoder with "
+        f"a head of the task's own ({stay} of {len(ways)}, tasks times seeds), a branch that left "
+        f"the joint training ({len(ways) - stay - alone}), or the task alone ({alone}), which is the "
+        "single-task model, so that its difference is zero. The best of several has an advantage "
+        f"where they differ by chance only. {shared}"
+    ]
 
 
 def stays_table(result: TransferResult) -> list[Table]:
