@@ -285,8 +285,9 @@ def _what_multi_is(result: TransferResult) -> list[str]:
     return [
         "On trained tasks multi is what the task's validation rows chose: the joint encoder with "
         f"a head of the task's own ({stay} of {len(ways)}, tasks times seeds), a branch that left "
-        f"the joint training ({len(ways) - stay - alone}), or the task alone ({alone}), which is the "
-        "single-task model, so that its difference is zero. The best of several has an advantage "
+        f"the joint training ({len(ways) - stay - alone}), or the task alone ({alone}), which is "
+        "the single-task model, so that its difference is zero. The best of several has an "
+        "advantage "
         f"where they differ by chance only. {shared}"
     ]
 
