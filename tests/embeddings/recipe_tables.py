@@ -61,6 +61,8 @@ def _type(annotation: object) -> str:
         return ", ".join(f"`{value}`" for value in arguments)
     if origin in (typing.Union, types.UnionType):
         return " or ".join(_type(each) for each in arguments if each is not type(None))
+    if origin is typing.Annotated:
+        return _type(arguments[0])
     if origin is tuple:
         inner = _type(arguments[0])
         return f"list of {inner}"

@@ -310,6 +310,8 @@ def test_branches_need_heads_of_their_own_and_steps_to_leave_after(
         Recipe(**{**recipe.model_dump(), "head": HeadConfig().model_dump()})
     with pytest.raises(ValidationError, match="0 to 8"):
         recipe_of(tasks, base, leave_after=(9,))
+    with pytest.raises(ValidationError, match="valid integer"):
+        recipe_of(tasks, base, leave_after=(True,))
     with pytest.raises(ValidationError, match="twice"):
         recipe_of(tasks, base, leave_after=(2, 2))
     with pytest.raises(ValidationError, match="two labelled tasks"):

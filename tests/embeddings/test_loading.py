@@ -460,6 +460,8 @@ def test_validation_rows_come_from_those_that_max_rows_leaves_out(tmp_path: Path
     assert both.frame["text"].n_unique() == 60
     rest, _ = task_of(tmp_path, rows, columns, split="split", validation_rows=30)
     assert (rest.train.height, rest.rows("validation").height) == (50, 30)
+    with pytest.raises(DataError, match="validation_rows = 80 of 80 training rows; accepted: 0 to"):
+        task_of(tmp_path, rows, columns, split="split", validation_rows=80)
 
 
 def test_two_tasks_of_one_name_are_refused_before_anything_is_read(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -287,7 +287,7 @@ class TrainingConfig(Config):
     shared_loss: float = Field(default=1.0, ge=0)
     cache_rows: int = Field(default=0, ge=0)
     max_tokens: int | None = Field(default=64, ge=8)
-    leave_after: tuple[int, ...] = ()
+    leave_after: tuple[Annotated[int, Field(strict=True)], ...] = ()
     save_every: int = Field(default=50, ge=1)
 
     @model_validator(mode="after")

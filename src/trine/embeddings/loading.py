@@ -315,6 +315,11 @@ def _limited(config: TaskConfig, frame: pl.DataFrame, seeds: Seeds) -> pl.DataFr
     wanted = config.validation_rows
     if not wanted and (config.max_rows is None or train.height <= config.max_rows):
         return frame
+    if config.role == "train" and 0 < train.height <= wanted:
+        raise DataError(
+            f"task {config.name!r}: validation_rows = {wanted} of {train.height} training rows",
+            accepted=f"0 to {train.height - 1}",
+        )
     order = seeds.generator("rows").permutation(train.height)
     most = max(0, train.height - wanted)
     rows = most if config.max_rows is None else min(config.max_rows, most)
