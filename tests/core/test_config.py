@@ -57,9 +57,13 @@ def test_values_are_toml_and_bare_words_are_text():
 def test_each_mistake_is_one_line_that_names_key_source_and_what_is_accepted(tmp_path: Path):
     file = write_toml(tmp_path / "a.toml", {"search": {"dpeth": 1}})
     assert message(file=file) == (
-        f"unknown key 'search.dpeth' in {file}; accepted: game, method, sizes, rate, "
-        "search.depth, search.samples, search.exact; did you mean 'search.depth'?"
+        f"unknown key 'search.dpeth' in {file}; accepted: search.depth, "
+        "search.samples, search.exact; did you mean 'search.depth'?"
     )
+    names = "accepted: game, method, sizes, rate, search"
+    assert message("saerch.depth=1") == f"unknown key 'saerch'; {names}; did you mean 'search'?"
+    assert message("depth=1") == f"unknown key 'depth'; {names}; did you mean 'search.depth'?"
+    assert message("search.sizes=1").endswith("search.exact; did you mean 'sizes'?")
     assert message("gme=kuhn").endswith("did you mean 'game'?")
     assert message("method=jsp") == "method = 'jsp' (--set method=jsp); accepted: 'cfr' or 'jps'"
     assert message("search.depth=-1") == (

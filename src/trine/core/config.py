@@ -199,9 +199,9 @@ def _explain(
     where = f" in {source}" if source and not source.startswith("--") else ""
     more = f"; {len(problems) - 1} more after this one" if len(problems) > 1 else ""
     if first["type"] == "extra_forbidden":
-        near = nearest(key, known) or nearest(names[-1], known)
+        accepted, near = _beside(key, known)
         hint = f"did you mean {' or '.join(repr(n) for n in near)}?" if near else ""
-        return ConfigError(f"unknown key {key!r}{where}", accepted=", ".join(known), hint=hint)
+        return ConfigError(f"unknown key {key!r}{where}", accepted=", ".join(accepted), hint=hint)
     if first["type"] == "missing":
         return ConfigError(f"no value for {key!r}", hint=f"give one, e.g. --set {key}=...{more}")
     if first["type"] in ("tuple_type", "list_type"):
@@ -221,6 +221,21 @@ def _explain(
     return ConfigError(
         f"{key} = {first['input']!r}{origin}", accepted=reason, hint=more.strip("; ")
     )
+
+
+def _beside(key: str, known: Sequence[str]) -> tuple[list[str], list[str]]:
+    """What is accepted where an unknown key stands, and what it may have been meant to be."""
+    sections = {name.rpartition(".")[0] for name in known} - {""}
+    section, _, last = key.rpartition(".")
+    inside = f"{section}." if section in sections else ""
+    accepted = [name for name in known if name.startswith(inside)]
+    if not inside:  # of a table its name is enough
+        accepted = list(dict.fromkeys(name.partition(".")[0] for name in known))
+    near = [f"{inside}{name}" for name in nearest(last, [n[len(inside) :] for n in accepted])]
+    if not near:  # a key of another table
+        ends = {name.rpartition(".")[2]: name for name in known}
+        near = [ends[end] for end in nearest(last, ends)]
+    return accepted, near
 
 
 def _element(kind: type[BaseModel], place: Sequence[object]) -> type[BaseModel] | None:
