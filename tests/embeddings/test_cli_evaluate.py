@@ -96,6 +96,17 @@ def test_a_folder_without_a_model(
     code, _, err = run(capsys, str(tmp_path / "empty"), "--suite", str(suite))
     assert code == 3
     assert "neither modules.json nor config.json" in err
+    assert "its model is" not in err
+
+
+def test_a_run_directory_is_told_where_its_model_is(
+    suite: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "run" / "model").mkdir(parents=True)
+    (tmp_path / "run" / "model" / "modules.json").write_text("[]")
+    code, _, err = run(capsys, str(tmp_path / "run"), "--suite", str(suite))
+    assert code == 3
+    assert err.rstrip().endswith(f"; its model is {tmp_path / 'run' / 'model'}")
 
 
 def test_a_table_has_a_column_a_width() -> None:

@@ -24,6 +24,7 @@ __all__ = [
     "Base",
     "base_size",
     "cache_directory",
+    "check_folder",
     "folder_named",
     "looks_like_name",
     "resolve_base",
@@ -96,6 +97,22 @@ def folder_named(name: str) -> Path | None:
     return folder if name not in BASES and folder.is_dir() else None
 
 
+def check_folder(folder: Path) -> None:
+    """Whether a folder looks like a model's.
+
+    Raises:
+      DataError: it does not; a run directory's own model is named.
+    """
+    if any((folder / name).is_file() for name in ("modules.json", "config.json")):
+        return
+    inside = folder / "model"
+    raise DataError(
+        f"{folder} is not a model: it has neither modules.json nor config.json",
+        accepted="a folder that `trine embeddings train` or sentence-transformers wrote",
+        hint=f"its model is {inside}" if (inside / "modules.json").is_file() else "",
+    )
+
+
 def base_size(name: str) -> tuple[int | None, int | None]:
     """Width of the vectors and number of layers of a base, without reading it; None: not known.
 
@@ -132,11 +149,7 @@ def resolve_base(name: str) -> Base:
         return BASES[name]()
     folder = folder_named(name)
     if folder is not None:
-        if not (folder / "modules.json").is_file() and not (folder / "config.json").is_file():
-            raise DataError(
-                f"{folder} is not a model: it has neither modules.json nor config.json",
-                accepted="a folder that `trine embeddings train` or sentence-transformers wrote",
-            )
+        check_folder(folder)
         return Base(name, str(folder), source=folder.name)
     if not looks_like_name(name):
         raise UsageError.unknown(

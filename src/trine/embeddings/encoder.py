@@ -18,7 +18,7 @@ from safetensors import SafetensorError
 
 from trine.core.errors import DataError, UsageError, one_line
 from trine.core.seeding import Seeds
-from trine.embeddings.bases import Base, looks_like_name, resolve_base
+from trine.embeddings.bases import Base, check_folder, looks_like_name, resolve_base
 from trine.embeddings.config import HeadConfig, ModelConfig
 from trine.embeddings.frozen_layers import forget_frozen_layers, hush
 from trine.embeddings.head import start_head
@@ -99,11 +99,8 @@ def load_model(place: str | Path, *, device: str | None = None) -> SentenceTrans
     is_folder = folder.is_dir()
     if folder.exists() and not is_folder:
         raise DataError(f"{place} is a file", accepted="the folder of a model")
-    if is_folder and not any((folder / n).is_file() for n in ("modules.json", "config.json")):
-        raise DataError(
-            f"{place} is not a model: it has neither modules.json nor config.json",
-            accepted="a folder that `trine embeddings train` or sentence-transformers wrote",
-        )
+    if is_folder:
+        check_folder(folder)
     if is_folder and not (folder / "modules.json").is_file():
         # sentence-transformers would take the bare encoder: another model, and no word of it.
         parts = ("config_sentence_transformers.json", "recipe.toml", "1_Pooling")
