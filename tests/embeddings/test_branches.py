@@ -3,138 +3,70 @@
 from __future__ import annotations
 
 import copy
-import itertools
-import json
+import os
 import shutil
-from collections.abc import Callable
-from dataclasses import dataclass
+import signal
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import polars as pl
 import pytest
 import torch
 from pydantic import ValidationError
 from sentence_transformers import SentenceTransformer
 from transformers import TrainerCallback
 
-from tests.embeddings.small_encoders import small_encoder
-from tests.embeddings.small_training import label_frame, label_task, pair_task, small_recipe
-from trine.cli.app import main
+from tests.embeddings.small_branches import (
+    TEXTS,
+    Trained,
+    joint_training,
+    recipe_of,
+    same_encoder,
+    saved_base,
+    three_tasks,
+    train_branches,
+    weights,
+)
 from trine.core.artifacts import read_arrays, write_arrays
 from trine.core.errors import DataError
+from trine.core.progress import EventProgress, ProgressEvent
 from trine.core.records import read_metrics
 from trine.core.seeding import Seeds
 from trine.embeddings.branches import (
     BRANCHES,
     branch_file,
     branch_model,
-    fit_branches,
     joint_states,
     single_recipe,
     task_updates,
     ways_to_leave,
 )
-from trine.embeddings.building import build_encoder, finish
-from trine.embeddings.choices import check_validation, choose_parts, load_choices, own_part
-from trine.embeddings.config import HeadConfig, Recipe, load_recipe
+from trine.embeddings.building import bare_encoder, build_encoder, finish, prepare
+from trine.embeddings.config import HeadConfig, Recipe
 from trine.embeddings.encoder import head_of
-from trine.embeddings.evaluation.suite import evaluate_model
 from trine.embeddings.inference import first_module
 from trine.embeddings.task_heads import (
-    HEADS,
     fit_task_heads,
-    head_model,
-    load_task_heads,
-    save_task_heads,
 )
-from trine.embeddings.tasks import ScoreRow, Task
+from trine.embeddings.tasks import Task
+from trine.embeddings.trainer import last_checkpoint
 from trine.embeddings.training import fit, make_trainer
-
-TEXTS = ["bank card loan", "cat dog", "red blue and green"]
-
-
-def with_validation(task: Task) -> Task:
-    """Every third row is for choosing."""
-    split = ["validation" if i % 3 == 2 else "train" for i in range(task.frame.height)]
-    return Task(task.config, task.frame.with_columns(pl.Series("split", split)))
 
 
 @pytest.fixture(scope="module")
 def tasks() -> list[Task]:
-    made = [label_task("one", 72), label_task("two", 72, seed=2), pair_task("pairs", 36)]
-    return [with_validation(task) for task in made]
-
-
-def recipe_of(
-    tasks: list[Task], base: Path, leave_after: tuple[int, ...] = (0, 4), **training: Any
-) -> Recipe:
-    values = small_recipe(tasks, shared_loss=0.0, **training).model_dump()
-    values["training"]["leave_after"] = leave_after
-    values["head"] |= {"per_task": True, "rows": 64}
-    values["model"] |= {"task_heads": True, "freeze_layers": 1, "base": str(base)}
-    return Recipe(**values)
-
-
-@dataclass(frozen=True)
-class Trained:
-    """A joint training with all branches."""
-
-    recipe: Recipe
-    model: SentenceTransformer
-    folder: Path
-
-    @property
-    def branches(self) -> Path:
-        return self.folder / BRANCHES
-
-    def after(self, task: str, steps: int) -> SentenceTransformer:
-        return branch_model(self.model, branch_file(self.branches, task, steps))
-
-
-def joint_training(tasks: list[Task], base: Path, folder: Path, **training: Any) -> Trained:
-    recipe = recipe_of(tasks, base, **training)
-    seeds = Seeds(4)
-    model, _ = build_encoder(recipe, tasks, seeds)
-    fit(
-        model, tasks, recipe, directory=folder / "joint", seeds=seeds,
-        keep=joint_states(recipe, folder / BRANCHES),
-    )  # fmt: skip
-    train_branches(model, tasks, recipe, folder)
-    return Trained(recipe, model, folder)
-
-
-def train_branches(
-    model: SentenceTransformer, tasks: list[Task], recipe: Recipe, folder: Path
-) -> None:
-    fit_branches(
-        model, tasks, recipe, folder=folder / BRANCHES, checkpoints=folder / "checkpoints",
-        seeds=Seeds(4),
-    )  # fmt: skip
+    return three_tasks()
 
 
 @pytest.fixture(scope="module")
 def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    place = tmp_path_factory.mktemp("base")
-    SentenceTransformer(modules=list(small_encoder(place))[:2], device="cpu").save(
-        str(place / "encoder"), create_model_card=False
-    )
-    return place / "encoder"
+    return saved_base(tmp_path_factory.mktemp("base"))
 
 
 @pytest.fixture(scope="module")
 def trained(tasks: list[Task], base: Path, tmp_path_factory: pytest.TempPathFactory) -> Trained:
     return joint_training(tasks, base, tmp_path_factory.mktemp("trained"))
-
-
-def weights(model: SentenceTransformer) -> dict[str, torch.Tensor]:
-    return first_module(model).auto_model.state_dict()
-
-
-def same_encoder(one: SentenceTransformer, other: SentenceTransformer) -> bool:
-    mine = weights(other)
-    return all(value.equal(mine[name]) for name, value in weights(one).items())
 
 
 def test_a_branch_changes_upper_layers_and_the_head_of_a_copy(trained: Trained) -> None:
@@ -259,6 +191,75 @@ def test_what_is_there_is_not_trained_again_and_the_rest_is(
         train_branches(trained.model, tasks, trained.recipe, tmp_path)
 
 
+@pytest.fixture
+def _ctrl_c() -> Iterator[None]:
+    # Where the tests are started in the background the signal is ignored.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("_ctrl_c")
+def test_a_branch_that_was_stopped_goes_on_from_its_own_checkpoint(
+    trained: Trained, tasks: list[Task], tmp_path: Path
+) -> None:
+    shutil.copytree(trained.branches, tmp_path / BRANCHES)
+    path = branch_file(tmp_path / BRANCHES, "two", 0)
+    record = path.with_suffix(".jsonl")
+    before, record_before = read_arrays(path), read_metrics(record)
+    path.unlink()
+    record.unlink()
+    sent: list[float] = []
+
+    def receive(event: ProgressEvent) -> None:
+        if event.description != "branches" and event.done >= 5 and not sent:
+            sent.append(event.done)
+            os.kill(os.getpid(), signal.SIGINT)
+
+    with pytest.raises(KeyboardInterrupt):
+        train_branches(
+            trained.model, tasks, trained.recipe, tmp_path, progress=EventProgress(receive)
+        )
+    kept = last_checkpoint(tmp_path / "checkpoints" / "branch-0-two")
+    assert kept is not None
+    assert kept.name in ("checkpoint-5", "checkpoint-6")
+    assert not path.exists()
+    train_branches(trained.model, tasks, trained.recipe, tmp_path)
+    # Not to the last bit: outputs of frozen layers are computed again, in other batches.
+    for name, value in read_arrays(path).items():
+        assert value == pytest.approx(before[name], abs=1e-5), name
+    assert read_metrics(record)["step"].to_list() == record_before["step"].to_list()
+    assert not kept.parent.exists()
+
+
+@pytest.mark.parametrize("model", [{"lora_rank": 2}, {"prune_vocabulary": True}])
+def test_adapters_and_a_pruned_vocabulary_make_branches_too(
+    tasks: list[Task], base: Path, tmp_path: Path, model: dict[str, Any]
+) -> None:
+    done = joint_training(tasks[:2], base, tmp_path, model=model)
+    joint = weights(done.model)
+    assert len(joint["embeddings.word_embeddings.weight"]) == (
+        len(weights(SentenceTransformer(str(base)))["embeddings.word_embeddings.weight"])
+        if "lora_rank" in model
+        else first_module(done.model).tokenizer.vocab_size
+    )
+    for after in (0, 4):
+        own = weights(done.after("one", after))
+        assert own.keys() == joint.keys()
+        changed = {key for key, value in own.items() if not value.equal(joint[key])}
+        assert changed
+        assert all(key.startswith("encoder.layer.1.") for key in changed)
+    # By another way: what leaves at once is what learns alone.
+    alone = single_recipe(done.recipe, "one", done.recipe.training.steps)
+    mine = [Task(alone.task(task.name), task.frame) for task in tasks[:2]]
+    encoder, _ = bare_encoder(done.recipe, tasks[:2])
+    model_alone = fit(
+        prepare(encoder, alone, mine, Seeds(4)), mine, alone, directory=tmp_path / "alone",
+        seeds=Seeds(4),
+    ).model  # fmt: skip
+    assert same_encoder(done.after("one", 0), model_alone)
+
+
 def test_adapters_are_merged_in_the_state_that_a_branch_starts_from(
     tasks: list[Task], base: Path, tmp_path: Path
 ) -> None:
@@ -316,268 +317,3 @@ def test_branches_need_heads_of_their_own_and_steps_to_leave_after(
         recipe_of(tasks, base, leave_after=(2, 2))
     with pytest.raises(ValidationError, match="two labelled tasks"):
         recipe_of(tasks[:1], base)
-
-
-@pytest.mark.parametrize(
-    ("scores", "expected"),
-    [
-        ([50.0, 50.0, 50.0], None),
-        ([50.0, 50.0 + 1e-13, 50.0 + 1e-12], None),  # equal but for the order of a sum
-        ([50.0, 51.0, 51.0], 4),
-        ([50.0, 49.0, 50.1], 0),
-    ],
-)
-def test_of_equals_the_one_that_stays_longer(
-    trained: Trained, tasks: list[Task], tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
-    scores: list[float], expected: int | None,
-) -> None:  # fmt: skip
-    shutil.copytree(trained.branches, tmp_path / BRANCHES)
-    heads = fit_task_heads(trained.model, tasks, trained.recipe.head, Seeds(4).child("head"))
-    save_task_heads(heads, tmp_path / HEADS)
-    given = itertools.cycle(scores)
-
-    def score(model: object, own: list[Task], **how: Any) -> list[ScoreRow]:
-        assert how["split"] == "validation"
-        return [ScoreRow("m", own[0].name, "en", "accuracy", next(given), None, 24, 8)]
-
-    monkeypatch.setattr("trine.embeddings.choices.evaluate_model", score)
-    choices = choose_parts(trained.model, tmp_path, trained.recipe, tasks)
-    assert [choice.left_after for choice in choices] == [expected] * 3
-
-
-def test_the_best_on_validation_rows_is_taken(
-    trained: Trained, tasks: list[Task], tmp_path: Path
-) -> None:
-    shutil.copytree(trained.branches, tmp_path / BRANCHES)
-    heads = fit_task_heads(trained.model, tasks, trained.recipe.head, Seeds(4).child("head"))
-    save_task_heads(heads, tmp_path / HEADS)
-    choices = choose_parts(trained.model, tmp_path, trained.recipe, tasks)
-    assert [choice.task for choice in choices] == ["one", "two", "pairs"]
-    for choice, task in zip(choices, tasks, strict=True):
-        assert [each.left_after for each in choice.candidates] == [None, 4, 0]
-        ways = {
-            None: head_model(trained.model, heads[task.name]),
-            **{after: trained.after(task.name, after) for after in (4, 0)},
-        }
-        for each in choice.candidates:
-            rows = evaluate_model(ways[each.left_after], [task], widths=[8], split="validation")
-            assert {r.metric: r.score for r in rows}[choice.metric] == pytest.approx(
-                each.score, abs=1e-3
-            )
-        score = {each.left_after: each.score for each in choice.candidates}
-        assert score[choice.left_after] == max(score.values())
-        assert same_encoder(
-            own_part(trained.model, tmp_path, trained.recipe, task.name), ways[choice.left_after]
-        )
-    # What was decided stays so.
-    before = (tmp_path / "choices.json").read_bytes()
-    assert choose_parts(trained.model, tmp_path, trained.recipe, tasks) == choices
-    assert (tmp_path / "choices.json").read_bytes() == before
-    # A branch that is gone is no reason to score the task by another part.
-    (tmp_path / "choices.json").unlink()
-    branch_file(tmp_path / BRANCHES, "two", 4).unlink()
-    with pytest.raises(DataError, match="no branch"):
-        choose_parts(trained.model, tmp_path, trained.recipe, tasks)
-
-
-def test_a_task_without_validation_rows_is_told_before_training(
-    trained: Trained, tasks: list[Task]
-) -> None:
-    check_validation(trained.recipe, tasks)
-    bare = [tasks[0], label_task("two", 48, seed=2), tasks[2]]
-    with pytest.raises(DataError, match=r"'two' has no validation rows.*validation_rows"):
-        check_validation(trained.recipe, bare)
-
-
-def test_validation_rows_that_cannot_be_scored_are_told_before_training(
-    trained: Trained, tasks: list[Task], caplog: pytest.LogCaptureFixture
-) -> None:
-    split = ["validation"] + ["train"] * (tasks[1].frame.height - 1)
-    frame = tasks[1].frame.with_columns(pl.Series("split", split))
-    one = Task(tasks[1].config.model_copy(update={"metrics": ("triplet",)}), frame)
-    with pytest.raises(DataError, match=r"'two': its validation rows cannot be scored"):
-        check_validation(trained.recipe, [tasks[0], one, tasks[2]])
-    assert "task two has 1 validation row(s): its choice is chance" in caplog.text
-
-
-@pytest.fixture
-def trainable(base: Path, tmp_path: Path) -> Path:
-    """A recipe of two tasks beside their tables."""
-    for seed, name in enumerate(("one", "two")):
-        label_frame(80, seed).write_csv(tmp_path / f"{name}.csv")
-    path = tmp_path / "recipe.toml"
-    path.write_text(
-        f"""dimension = 8
-[model]
-base = "{base}"
-[head]
-rows = 64
-per_task = true
-[training]
-steps = 5
-leave_after = [3]
-batch_size = 8
-[[tasks]]
-name = "one"
-source = "one.csv"
-metrics = ["triplet"]
-validation_rows = 24
-[[tasks]]
-name = "two"
-source = "two.csv"
-metrics = ["triplet"]
-validation_rows = 24
-"""
-    )
-    return path
-
-
-Command = Callable[..., tuple[int, str, str]]
-
-
-@pytest.fixture
-def trine(capsys: pytest.CaptureFixture[str]) -> Command:
-    def run(*words: object) -> tuple[int, str, str]:
-        with pytest.raises(SystemExit) as ended:
-            main(["embeddings", *map(str, words)])
-        out, err = capsys.readouterr()
-        return int(ended.value.code or 0), out, err
-
-    return run
-
-
-def test_the_command_writes_the_model_that_was_scored(
-    trainable: Path, tmp_path: Path, trine: Command
-) -> None:
-    run = tmp_path / "run"
-    code, out, _ = trine("train", trainable, "--run", run, "--json")
-    assert code == 0
-    document: dict[str, Any] = json.loads(out)
-    own = {(r["task"], r["metric"]): r["score"] for r in document["own_scores"] if r["width"] == 8}
-    assert {task for task, _ in own} == {"one", "two"}
-    assert trine("train", trainable, "--dry-run", "--json")[1].count('"updates": 5') == 2
-    assert "tasks may leave after 3" in trine("train", trainable, "--dry-run")[1]
-    code, out, _ = trine("train", trainable, "--run", run)
-    assert "own head or branch" in out
-    assert "leaves after 3" in out
-    assert [choice["task"] for choice in document["choices"]] == ["one", "two"]
-    assert (run / "tables" / "choices.csv").is_file()
-    assert set(pl.read_csv(run / "figures" / "losses-after-3.csv")["task"]) == {"one", "two"}
-    assert "left after step 3" in (run / "report.html").read_text()
-    code, out, _ = trine("branch", run, "two", "--out", tmp_path / "two", "--json")
-    assert code == 0
-    assert json.loads(out) == {"model": str(tmp_path / "two"), "task": "two", "width": 8}
-    opened = SentenceTransformer(str(tmp_path / "two"), device="cpu")
-    whole = SentenceTransformer(str(run / "model-full"), device="cpu")
-    expected = own_part(whole, run, load_recipe(trainable)[0], "two").encode(TEXTS)[:, :8]
-    expected /= np.linalg.norm(expected, axis=1, keepdims=True)
-    assert opened.encode(TEXTS) == pytest.approx(expected, abs=1e-5)
-    card = (tmp_path / "two" / "README.md").read_text()
-    assert "task two" in card
-    assert "own head or branch" in (run / "report.html").read_text()
-    assert "two" in (run / "tables" / "own-scores.csv").read_text()
-    assert str(tmp_path) not in card
-    code, out, _ = trine("evaluate", tmp_path / "two", "--suite", trainable, "--json")
-    assert code == 0
-    found = {(r["task"], r["metric"]): r["score"] for r in json.loads(out) if r["task"] == "two"}
-    assert found == pytest.approx({key: own[key] for key in found}, abs=1e-3)
-    assert found
-
-
-@pytest.mark.parametrize(
-    ("left_after", "told"),
-    [
-        (3, "left the joint training after step 3 and learned two alone"),
-        (0, "the joint training of its run had no part in it"),
-        (None, "after the training a head computed from the texts of two"),
-    ],
-)
-def test_whatever_was_chosen_becomes_a_model(
-    trainable: Path, tmp_path: Path, trine: Command, left_after: int | None, told: str
-) -> None:
-    run = tmp_path / "run"
-    ways = ["--set", "training.leave_after=[3, 0]"]
-    assert trine("train", trainable, "--run", run, *ways)[0] == 0
-    choices = json.loads((run / "choices.json").read_text())
-    chosen = [choice | {"left_after": left_after} for choice in choices]
-    (run / "choices.json").write_text(json.dumps(chosen))
-    assert trine("branch", run, "two", "--out", tmp_path / "two")[0] == 0
-    assert told in (tmp_path / "two" / "README.md").read_text()
-    whole = SentenceTransformer(str(run / "model-full"), device="cpu")
-    own = head_model(whole, load_task_heads(run / HEADS)["two"])
-    if left_after is not None:
-        own = branch_model(whole, branch_file(run / BRANCHES, "two", left_after))
-    expected = own.encode(TEXTS)[:, :8]
-    expected /= np.linalg.norm(expected, axis=1, keepdims=True)
-    opened = SentenceTransformer(str(tmp_path / "two"), device="cpu")
-    assert opened.encode(TEXTS) == pytest.approx(expected, abs=1e-5)
-
-
-def test_a_head_of_a_task_is_a_model_too(trainable: Path, tmp_path: Path, trine: Command) -> None:
-    run = tmp_path / "heads"
-    settings = ["--set", "training.leave_after=[]", "--json"]
-    code, out, _ = trine("train", trainable, "--run", run, *settings)
-    assert code == 0
-    own = json.loads(out)["own_scores"]
-    assert {row["task"] for row in own} == {"one", "two"}
-    assert trine("branch", run, "one", "--out", tmp_path / "one", "--width", 4)[0] == 0
-    vectors = SentenceTransformer(str(tmp_path / "one"), device="cpu").encode(TEXTS)
-    weight, bias = load_task_heads(run / HEADS)["one"]
-    whole = SentenceTransformer(str(run / "model-full"), device="cpu")
-    below = SentenceTransformer(modules=list(whole)[:3], device="cpu").encode(TEXTS)
-    expected = below @ weight[:4].T + bias[:4]
-    expected /= np.linalg.norm(expected, axis=1, keepdims=True)
-    assert vectors == pytest.approx(expected, abs=1e-5)
-
-
-def test_a_training_that_was_killed_in_a_branch_goes_on(
-    trainable: Path, tmp_path: Path, trine: Command, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    whole, run = tmp_path / "whole", tmp_path / "run"
-    assert trine("train", trainable, "--run", whole)[0] == 0
-    with monkeypatch.context() as patch:
-
-        def killed(path: Path, arrays: object) -> Path:
-            raise KeyboardInterrupt
-
-        patch.setattr("trine.embeddings.branches.write_arrays", killed)
-        assert trine("train", trainable, "--run", run)[0] == 130
-    assert (run / "model-full").is_dir()
-    code, _, err = trine("branch", run, "one", "--out", tmp_path / "out")
-    assert code == 3
-    assert "not finished" in err
-    assert trine("train", trainable, "--run", run)[0] == 0
-    assert load_choices(run) == load_choices(whole)
-    for name in ("one", "two"):
-        a, b = (read_arrays(branch_file(p / BRANCHES, name, 3)) for p in (whole, run))
-        assert a.keys() == b.keys()
-        for key, value in a.items():
-            assert value == pytest.approx(b[key], abs=1e-5), key
-
-
-def test_wrong_input_is_one_line(trainable: Path, tmp_path: Path, trine: Command) -> None:
-    out = tmp_path / "out"
-    code, _, err = trine("branch", tmp_path / "nothing", "one", "--out", out)
-    assert code == 3
-    assert "is not a run directory" in err
-    run = tmp_path / "plain"
-    settings = ["--set", "training.leave_after=[]", "--set", "head.per_task=false"]
-    assert trine("train", trainable, "--run", run, *settings)[0] == 0
-    code, _, err = trine("branch", run, "one", "--out", out)
-    assert code == 2
-    assert "head.per_task = true" in err
-    run = tmp_path / "branched"
-    assert trine("train", trainable, "--run", run)[0] == 0
-    code, _, err = trine("branch", run, "three", "--out", out)
-    assert code == 2
-    assert "one, two" in err
-    assert trine("branch", run, "one", "--out", out, "--width", 40)[0] == 2
-    code, _, err = trine("branch", run, "one", "--out", run / "model")
-    assert code == 2
-    assert "inside the run" in err
-    (tmp_path / "notes").mkdir()
-    (tmp_path / "notes" / "mine.txt").write_text("mine")
-    code, _, err = trine("branch", run, "one", "--out", tmp_path / "notes")
-    assert code == 3
-    assert "is not a model" in err
-    assert not out.exists()
