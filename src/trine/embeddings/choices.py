@@ -64,10 +64,12 @@ class Candidate:
     Attributes:
       left_after: joint steps after which it went on alone; None: it stayed to the end.
       score: the main measure on the task's validation rows, 0 to 100.
+      se: its standard error, over draws or rows as the measure has it; None: not known.
     """
 
     left_after: int | None
     score: float
+    se: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +94,7 @@ class Choice:
         best = "stays" if self.left_after is None else f"leaves after {self.left_after:,}"
         scores = ", ".join(
             f"{'stays' if each.left_after is None else f'after {each.left_after:,}'} "
-            f"{each.score:.1f}"
+            f"{each.score:.1f}{'' if each.se is None else f' ± {each.se:.1f}'}"
             for each in self.candidates
         )
         return f"{best} (validation {self.metric}: {scores})"
@@ -195,7 +197,7 @@ def _choose(
         part = _part(model, run, task.name, way)
         row = _main_row(evaluate_model(part, [task], widths=[width], split="validation"), task)
         metric = row.metric
-        candidates.append(Candidate(way, row.score))
+        candidates.append(Candidate(way, row.score, row.se))
     # Of equals the first. A mean of the same draws may differ in its last bit.
     best = max(candidates, key=lambda candidate: round(candidate.score, 6))
     return Choice(task.name, metric, tuple(candidates), best.left_after)

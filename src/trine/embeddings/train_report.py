@@ -61,6 +61,7 @@ def choices_table(choices: Sequence[Choice], seeds: Sequence[int] = ()) -> Table
             "metric": choice.metric,
             **{_way(each.left_after): each.score for each in choice.candidates},
             "chosen": _way(choice.left_after),
+            "se": max((each.se for each in choice.candidates if each.se is not None), default=None),
         }
         for i, choice in enumerate(choices)
     ]
@@ -71,12 +72,16 @@ def choices_table(choices: Sequence[Choice], seeds: Sequence[int] = ()) -> Table
         Column("task"),
         Column("metric"),
         *(Column(way, way, ".1f") for way in ways),
+        Column("se", "largest ±", ".1f"),
         Column("chosen"),
     ]
-    title = "Scores of the candidates on validation rows (0 to 100), and the best of each task"
+    title = (
+        "Scores of the candidates on validation rows (0 to 100), the largest standard error among "
+        "them, and the best of each task (of equals the one that stays longer)"
+    )
     schema = {"seed": pl.Int64} if seeds else {}
     schema |= {"task": pl.String, "metric": pl.String, **dict.fromkeys(ways, pl.Float64)}
-    frame = pl.DataFrame(rows, schema=schema | {"chosen": pl.String})
+    frame = pl.DataFrame(rows, schema=schema | {"chosen": pl.String, "se": pl.Float64})
     return Table(frame, title, columns)
 
 
@@ -150,11 +155,15 @@ def _branch_losses(run: Run, choices: Sequence[Choice]) -> list[Picture]:
         ]
         name = f"losses-after-{after}"
         what = f" of those that left after step {after}" if after else " of those that learn alone"
-        pictures.append(_losses(pl.concat(records, how="diagonal"), run.figures, name, what))
+        steps = f"step after the {after:,} joint ones" if after else "step"
+        metrics = pl.concat(records, how="diagonal")
+        pictures.append(_losses(metrics, run.figures, name, what, steps))
     return pictures
 
 
-def _losses(metrics: pl.DataFrame, directory: Path, name: str, whose: str = "") -> Picture:
+def _losses(
+    metrics: pl.DataFrame, directory: Path, name: str, whose: str = "", steps: str = "step"
+) -> Picture:
     from trine.core.figures import Palette, house_style, new_figure, save_figure
 
     smooth = metrics.select("step", "task", "loss").with_columns(
@@ -167,7 +176,8 @@ def _losses(metrics: pl.DataFrame, directory: Path, name: str, whose: str = "") 
         for task in tasks:
             own = smooth.filter(pl.col("task") == task)
             axes.plot(own["step"].to_list(), own["mean"].to_list(), **palette.line(task))
-        axes.set_xlabel("step")
+        axes.set_xlabel(steps)
+        axes.xaxis.get_major_locator().set_params(integer=True)
         axes.set_ylabel("loss")
         axes.legend(fontsize=7)
     saved = save_figure(figure, smooth, directory, name)

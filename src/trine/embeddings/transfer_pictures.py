@@ -45,7 +45,7 @@ def transfer_matrix(frame: pl.DataFrame, title: str) -> Figure:
             if np.isfinite(values[i, j]):
                 dark = abs(values[i, j]) > 0.6 * reach
                 axes.text(
-                    j, i, f"{values[i, j]:+.1f}", ha="center", va="center", fontsize=7,
+                    j, i, f"{values[i, j]:+z.1f}", ha="center", va="center", fontsize=7,
                     color="white" if dark else "black",
                 )  # fmt: skip
         axes.set_xticks(range(len(scored)), scored, rotation=35, ha="right", fontsize=7)
