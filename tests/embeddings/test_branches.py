@@ -225,9 +225,11 @@ def test_a_branch_that_was_stopped_goes_on_from_its_own_checkpoint(
     assert kept.name in ("checkpoint-5", "checkpoint-6")
     assert not path.exists()
     train_branches(trained.model, tasks, trained.recipe, tmp_path)
-    # Not to the last bit: outputs of frozen layers are computed again, in other batches.
+    # Not to the last bit: outputs of frozen layers are computed again, in other batches, and Adam
+    # makes steps of what is noise in gradients that are 0 (biases of keys, which change no vector).
     for name, value in read_arrays(path).items():
-        assert value == pytest.approx(before[name], abs=1e-5), name
+        if not name.endswith("key.bias"):
+            assert value == pytest.approx(before[name], abs=1e-5), name
     assert read_metrics(record)["step"].to_list() == record_before["step"].to_list()
     assert not kept.parent.exists()
 
