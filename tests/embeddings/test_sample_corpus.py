@@ -19,6 +19,7 @@ from trine.embeddings.table_files import read_table
 FOLDER = Path(str(resources.files("trine.embeddings") / "sample"))
 POSTS = read_table(FOLDER / "posts.jsonl")
 PARALLEL = read_table(FOLDER / "parallel.jsonl")
+REQUESTS = read_table(FOLDER / "requests.jsonl")
 README = (FOLDER / "README.md").read_text(encoding="utf-8")
 LANGUAGES = ["fr", "es", "de", "pt", "zh", "hi", "ja"]
 WRITTEN = [name for name in SAMPLES if name != "conversations"]
@@ -85,19 +86,18 @@ def test_translations_are_in_their_script(language: str, script: str) -> None:
     assert latin.str.count_matches(script).sum() == 0
 
 
-def test_no_two_posts_begin_alike_or_share_a_sentence_frame() -> None:
-    texts = [words(text) for text in POSTS["text"]]
-    beginnings = Counter(tuple(text[:4]) for text in texts)
-    assert beginnings.most_common(1)[0][1] == 1
+def shared_frames(texts: list[list[str]], length: int = 8) -> list[tuple[str, ...]]:
+    """Words in a row that stand in more than one text."""
     frames: dict[tuple[str, ...], set[int]] = defaultdict(set)
     for number, text in enumerate(texts):
-        for start in range(len(text) - 7):
-            frames[tuple(text[start : start + 8])].add(number)
-    assert not [frame for frame, where in frames.items() if len(where) > 1]
+        for start in range(len(text) - length + 1):
+            frames[tuple(text[start : start + length])].add(number)
+    return [frame for frame, where in frames.items() if len(where) > 1]
 
 
-def test_no_two_posts_are_nearly_the_same() -> None:
-    bags = [set(words(text)) for text in POSTS["text"]]
+def highest_jaccard(texts: list[list[str]]) -> float:
+    """Of any two texts the largest share of words that both have."""
+    bags = [set(text) for text in texts]
     column = {word: number for number, word in enumerate(sorted(set().union(*bags)))}
     holds = np.zeros((len(bags), len(column)), dtype=np.float32)
     for row, bag in enumerate(bags):
@@ -106,7 +106,34 @@ def test_no_two_posts_are_nearly_the_same() -> None:
     size = holds.sum(axis=1)
     jaccard = shared / (size[:, None] + size[None, :] - shared)
     np.fill_diagonal(jaccard, 0)
-    assert jaccard.max() < 0.3
+    return float(jaccard.max())
+
+
+def test_no_two_posts_begin_alike_share_a_frame_or_are_nearly_the_same() -> None:
+    texts = [words(text) for text in POSTS["text"]]
+    beginnings = Counter(tuple(text[:4]) for text in texts)
+    assert beginnings.most_common(1)[0][1] == 1
+    assert shared_frames(texts) == []
+    assert highest_jaccard(texts) < 0.3
+
+
+def test_requests_are_24_an_area_by_the_rule_and_from_no_template() -> None:
+    assert REQUESTS.columns == ["id", "split", "text", "area"]
+    assert REQUESTS["id"].to_list() == [f"r-{i:04d}" for i in range(1, 1_345)]
+    assert REQUESTS["area"].n_unique() == 56
+    for (area,), rows in REQUESTS.group_by("area"):
+        digests = {hashlib.sha256(text.encode()).hexdigest(): text for text in rows["text"]}
+        assert len(digests) == 24, area
+        expected = {digests[digest] for digest in sorted(digests)[:4]}
+        assert set(rows.filter(split="test")["text"]) == expected
+        assert f"{area}," in README or f"{area}." in README
+    texts = [words(text) for text in REQUESTS["text"]]
+    assert len({tuple(text) for text in texts}) == 1_344
+    assert shared_frames(texts) == []
+    # Short texts have more in common: at most one word of a few is another.
+    assert highest_jaccard(texts) < 0.8
+    beginnings = Counter(tuple(text[:3]) for text in texts)
+    assert beginnings.most_common(1)[0][1] <= 12
 
 
 def test_queries_are_not_copied_and_differ() -> None:

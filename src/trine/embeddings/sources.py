@@ -9,6 +9,7 @@
 | `sample:function` | single | professional function of the author |
 | `sample:translations` | pairs | post and its translation |
 | `sample:interest-multilingual` | single | translations, topic |
+| `sample:requests` | single | requests to an assistant, the area of life that they are of |
 | `sample:conversations` | single | topics of conversations, by language (`chatterbot-corpus`) |
 """
 
@@ -103,6 +104,10 @@ def _translations() -> pl.DataFrame:
     return _shipped("parallel.jsonl").join(posts, left_on="source", right_on="id")
 
 
+def _requests() -> pl.DataFrame:
+    return _shipped("requests.jsonl")
+
+
 def _conversations() -> pl.DataFrame:
     from trine.embeddings.conversations import conversations
 
@@ -136,6 +141,10 @@ SAMPLES: Mapping[str, tuple[Callable[[], pl.DataFrame], Mapping[str, Any]]] = Ma
         "interest-multilingual": (
             _translations,
             {**_SAMPLE, "label": "interest", "language": "language"},
+        ),
+        "requests": (
+            _requests,
+            {**_SAMPLE, "label": "area", "origin": "sample requests written for Trine"},
         ),
         "conversations": (
             _conversations,
