@@ -42,7 +42,7 @@ def main() -> None:
     options = _options()
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
     recipe, place = load_recipe(options.recipe, options.set)
-    recipe = recipe.model_copy(update={"seed": options.seed, "data_seed": recipe.seed})
+    recipe = recipe.model_copy(update={"seed": options.seed})
     tasks, _ = load_tasks(recipe, place)
     seeds = Seeds(recipe.seed)
     began = time.perf_counter()

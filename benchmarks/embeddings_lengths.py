@@ -56,7 +56,7 @@ def main() -> None:
     options = _options()
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
     recipe, place = load_recipe(options.recipe, options.set)
-    recipe = recipe.model_copy(update={"seed": options.seed, "data_seed": recipe.seed})
+    recipe = recipe.model_copy(update={"seed": options.seed})
     loaded, _ = load_tasks(recipe, place)
     names = [task.name for task in recipe.trained if task.kind != "unlabelled"]
     if options.arm == "base":

@@ -252,6 +252,17 @@ def test_held_out_languages_are_scored_and_never_trained_on(tmp_path: Path) -> N
     assert set(task.rows("test")["language"]) == {"en", "fr"}
 
 
+def test_rows_of_held_out_languages_stand_for_no_others(tmp_path: Path) -> None:
+    rows = [("train", f"text {i}", "a", "fr" if i % 2 else "en") for i in range(60)]
+    task, _ = task_of(
+        tmp_path, rows, COLUMNS, split="split", language="lang", held_out_languages=("fr",),
+        max_rows=20, validation_rows=8,
+    )  # fmt: skip
+    assert task.train.height == 20
+    assert set(task.rows("validation")["language"]) == {"en"}
+    assert task.rows("validation").height == 8
+
+
 # ---- splits --------------------------------------------------------------------------------
 
 
@@ -294,6 +305,20 @@ def test_a_made_split_keeps_equal_texts_together_and_every_label_in_train(
         sides.setdefault(plain_key(text), set()).add(split)
     assert all(len(side) == 1 for side in sides.values())
     assert made.equals(make_split(config_of(), frame, seed % 1000))
+    taught = set(made.filter(split="train")["labels"].explode())
+    assert taught == {label for _, label in rows}
+
+
+def test_a_label_that_only_stands_beside_others_is_in_train_too() -> None:
+    rows = [(f"text {i}", "common") for i in range(30)]
+    frame = frame_of(rows).with_columns(
+        pl.Series("labels", [[f"rare {i}" if i % 5 == 0 else "other", "common"] for i in range(30)])
+    )
+    for seed in range(20):
+        made = make_split(config_of(kind="multi"), frame, seed)
+        assert set(made.filter(split="train")["labels"].explode()) == {
+            "common", "other", *(f"rare {i}" for i in range(0, 30, 5))
+        }  # fmt: skip
 
 
 def test_a_made_split_takes_its_share_of_every_label(tmp_path: Path) -> None:
@@ -409,6 +434,76 @@ def test_a_text_in_another_language_or_with_another_pair_is_no_leak(tmp_path: Pa
     options = {"kind": "pairs", "pair": "pair", "split": "split"}
     _, facts = task_of(tmp_path, pairs, ["split", "text", "pair"], **options)
     assert (facts.leaks, facts.repeats) == (0, 1)
+
+
+def test_a_column_called_label_says_nothing_of_pairs_unless_it_is_named(tmp_path: Path) -> None:
+    rows = [(f"one {i}", f"two {i}", "neutral" if i % 2 else "entailment") for i in range(20)]
+    columns = ["premise", "hypothesis", "label"]
+    options = {"kind": "pairs", "text": "premise", "pair": "hypothesis"}
+    task, facts = task_of(tmp_path, rows, columns, **options)
+    assert task.frame["labels"].list.len().max() == 0
+    assert facts.splits == {"train": 16, "test": 4}
+    named, facts = task_of(tmp_path, rows, columns, **options, label="label")
+    assert set(named.frame["labels"].explode()) == {"neutral", "entailment"}
+    assert facts.splits == {"train": 20}
+    with pytest.raises(ConfigError, match="no column 'group'"):
+        task_of(tmp_path, rows, columns, **options, label="group")
+
+
+def test_a_blank_group_of_pairs_is_none(tmp_path: Path) -> None:
+    groups = [" g", "g ", "", "NaN", None, "nan"]
+    rows = [(f"one {i}", f"two {i}", group) for i, group in enumerate(groups)]
+    task, _ = task_of(
+        tmp_path, rows, ["text", "other", "group"], kind="pairs", pair="other", label="group"
+    )
+    assert task.frame["labels"].to_list() == [["g"], ["g"], [], [], [], []]
+
+
+def test_unlabelled_text_all_trains_and_takes_no_row_from_others(tmp_path: Path) -> None:
+    texts = [f"text {i}" for i in range(50)]
+    pl.DataFrame({"text": texts}).write_csv(tmp_path / "plain.csv")
+    pl.DataFrame({"text": texts, "label": ["a", "b"] * 25}).write_csv(tmp_path / "table.csv")
+    recipe = Recipe.model_validate(
+        {
+            "training": {"distillation": 1.0},
+            "tasks": [
+                {"name": "cards", "source": "table.csv"},
+                {"name": "plain", "source": "plain.csv", "kind": "unlabelled"},
+            ],
+        }
+    )
+    (cards, plain), facts = load_tasks(recipe, tmp_path)
+    assert facts[0].foreign_leaks == 0
+    # What the labelled task is scored on is not trained on by the other.
+    assert facts[1].foreign_leaks == cards.rows("test").height == 10
+    assert facts[1].splits == {"train": 40}
+    assert plain.train.height == 40
+
+
+def test_the_split_does_not_follow_the_seed_of_the_training(tmp_path: Path) -> None:
+    rows = {"text": [f"text {i}" for i in range(50)], "label": ["a", "b"] * 25}
+    pl.DataFrame(rows).write_csv(tmp_path / "table.csv")
+    tasks = [{"name": "cards", "source": "table.csv"}]
+    splits = [
+        load_tasks(Recipe.model_validate({"tasks": tasks, **seeds}), tmp_path)[0][0].frame["split"]
+        for seeds in ({"seed": 0}, {"seed": 1}, {"seed": 1, "data_seed": 1})
+    ]
+    assert splits[0].equals(splits[1])
+    assert not splits[0].equals(splits[2])
+
+
+def test_what_was_dropped_and_odd_labels_are_told_in_a_line(tmp_path: Path) -> None:
+    rows = [
+        ("train", "one", "a"), ("train", "two", "a"), ("train", "One!", "a"), ("train", "ten", "b"),
+        ("train", "", "a"), ("test", "two", "a"), ("test", "six", "c"),
+    ]  # fmt: skip
+    _, facts = task_of(tmp_path, rows, ["split", "text", "label"], split="split")
+    assert facts.remarks == (
+        "task cards: 1 row(s) without text or label dropped; 1 training row(s) dropped, their "
+        "text is in validation or test; 1 repeated training row(s) dropped; 2 label(s) with one "
+        "training row, which has no positive ('a', 'b'); 1 label(s) in no training row ('c')"
+    )
+    assert TaskFacts("cards", rows=3).remarks == ""
 
 
 def test_texts_of_signs_only_are_compared_as_they_are(tmp_path: Path) -> None:

@@ -5,6 +5,8 @@ from typing import Annotated, Any
 
 import typer
 
+from trine.cli.output import say
+
 __all__ = [
     "DrawsOption",
     "MaxRowsOption",
@@ -57,4 +59,7 @@ def suite_tasks(suite: Path, what: str) -> list[Any]:
 
     resolved, base = load_recipe(suite)
     require("embeddings", what)
-    return load_tasks(resolved, base)[0]
+    tasks, facts = load_tasks(resolved, base)
+    for line in (each.remarks for each in facts if each.remarks):
+        say(line)
+    return tasks

@@ -136,6 +136,8 @@ def _show_plan(facts: dict[str, Any], as_json: bool) -> None:
     )
     if facts["leave_after"]:
         title += f"; tasks may leave after {', '.join(map(str, facts['leave_after']))}"
+    for line in facts["remarks"]:
+        say(line)
     frame = pl.DataFrame(rows, infer_schema_length=None)
     empty = ["rate"] if frame["rate"].null_count() == frame.height else []
     table = Table(frame.drop(empty), title)

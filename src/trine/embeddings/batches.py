@@ -30,7 +30,20 @@ from trine.core.errors import UsageError
 from trine.core.seeding import Seeds
 from trine.embeddings.training_rows import TrainingRows
 
-__all__ = ["StepSampler", "TaskBatchSampler", "drawn_tasks", "task_rates"]
+__all__ = ["StepSampler", "TaskBatchSampler", "check_batch_size", "drawn_tasks", "task_rates"]
+
+
+def check_batch_size(task: str, kind: str, size: int) -> None:
+    """Whether a batch can hold a contrast.
+
+    Raises:
+      UsageError: fewer than four texts where labels are contrasted.
+    """
+    if kind in ("single", "multi", "hierarchical") and size < 4:
+        raise UsageError(
+            f"batch_size {size} for task {task!r}",
+            accepted="4 or more: two texts of each of two labels",
+        )
 
 
 def task_rates(sizes: Sequence[int], alpha: float) -> np.ndarray:
@@ -92,11 +105,7 @@ class TaskBatchSampler(DefaultBatchSampler):
         neighbours: np.ndarray | None = None,
     ) -> None:
         super().__init__(dataset, batch_size=batch_size, drop_last=False)
-        if not rows.pairs and rows.kind != "unlabelled" and batch_size < 4:
-            raise UsageError(
-                f"batch_size {batch_size} for task {rows.name!r}",
-                accepted="4 or more: two texts of each of two labels",
-            )
+        check_batch_size(rows.name, rows.kind, batch_size)
         self.rows = rows
         self.seeds = seeds
         self.hard = hard if neighbours is not None and neighbours.size else 0.0

@@ -57,7 +57,7 @@ class TaskConfig(Config):
       text: column of the text (first text of a pair).
       pair: column of the second text; `graded` and `pairs` only.
       label: column of the label; several for `hierarchical`, coarse to fine. For `pairs` an
-        optional group: rows with the same group are positives of each other.
+        optional group, empty unless given: rows with the same group are positives of each other.
       score: column of the score; `graded` only.
       language: column of the language code; empty: `default_language` for every row.
       default_language: ISO 639 code of rows without one.
@@ -82,6 +82,7 @@ class TaskConfig(Config):
       origin: where it comes from, for the model card.
       published: scores of other models on the same test rows by the same measure, 0 to 100, shown
         beside ours; a model's name, then the score.
+      published_source: where these scores were published; shown with them.
     """
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$")
@@ -111,6 +112,7 @@ class TaskConfig(Config):
     licence: str = ""
     origin: str = ""
     published: dict[str, float] = Field(default_factory=dict)
+    published_source: str = ""
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -120,13 +122,16 @@ class TaskConfig(Config):
     @model_validator(mode="before")
     @classmethod
     def _ready(cls, values: Any) -> Any:
+        if not isinstance(values, dict):
+            return values
         # `source = "sample:..."` brings its own columns; what the recipe says goes before them.
-        source = values.get("source") if isinstance(values, dict) else None
+        source = values.get("source")
         if isinstance(source, str) and source.startswith("sample:"):
             from trine.embeddings.sources import sample_settings
 
-            return {**sample_settings(source.removeprefix("sample:")), **values}
-        return values
+            values = {**sample_settings(source.removeprefix("sample:")), **values}
+        # A column that happens to be called `label` says nothing of which pairs are alike.
+        return {"label": "", **values} if values.get("kind") == "pairs" else values
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -322,8 +327,8 @@ class Recipe(Config):
       head: projection.
       training: steps.
       seed: the one seed.
-      data_seed: of splits that are made here and of `max_rows`; None: the seed. A study of several
-        seeds keeps it the same, so that no seed trains on another's test rows.
+      data_seed: of splits that are made here, of `max_rows` and of `validation_rows`. Not the seed:
+        no seed of a training may train on another's test rows.
       title: for the model card.
       licence: of the resulting model, for the card.
     """
@@ -334,7 +339,7 @@ class Recipe(Config):
     head: HeadConfig = HeadConfig()
     training: TrainingConfig = TrainingConfig()
     seed: int = Field(default=0, ge=0)
-    data_seed: int | None = Field(default=None, ge=0)
+    data_seed: int = Field(default=0, ge=0)
     title: str = ""
     licence: str = ""
 

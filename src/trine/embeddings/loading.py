@@ -1,19 +1,23 @@
 """From a file to a `Task`: columns checked, texts cleaned, splits made, leaks and repeats dropped.
 
-What is dropped and why is counted in `TaskFacts`, and said; nothing vanishes in silence.
+What is dropped and why is counted in `TaskFacts`, whose `remarks` the commands say; nothing
+vanishes in silence.
 
 1. Rows without text, label, pair or score (null, NaN, blank) are dropped.
 2. Splits: names such as dev or valid are mapped; without a split column one is made, seeded, with
-   equal texts on one side and every label in train (see `trine.embeddings.splits`).
+   equal texts on one side and every label in train (see `trine.embeddings.splits`). Unlabelled
+   text, which nothing is scored on, all trains then.
 3. Training rows whose text also stands in validation or test are dropped (unless asked otherwise),
-   then repeats among training rows. Texts are compared lower-cased without punctuation.
+   then repeats among training rows. Texts of one language are compared, lower-cased, without
+   punctuation: "Hotel" in another language is another row of the task.
 4. Training rows with a text that *another* task of the recipe is scored on are dropped too: what a
-   score says of texts never seen must be true of the whole training.
+   score says of texts never seen must be true of the whole training. Here the language does not
+   count.
 """
 
 from __future__ import annotations
 
-import logging
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -38,8 +42,6 @@ __all__ = [
     "read_table",
 ]
 
-_LOG = logging.getLogger(__name__)
-
 LONG = 10_000
 """Characters; a longer text is kept, and the tokenizer cuts most of it off."""
 
@@ -57,7 +59,8 @@ class TaskFacts:
       test_leaks: rows of validation and test whose text training rows had.
       foreign_leaks: training rows dropped because another task is scored on their text.
       long_texts: rows with a text over `LONG` characters; the tokenizer will cut them.
-      single_labels: labels with one training row, which have no positive.
+      single_labels: labels with one training row, which have no positive; of a task that is
+        trained on.
       unseen_labels: labels in validation or test only.
       splits: rows of each split.
     """
@@ -73,6 +76,31 @@ class TaskFacts:
     single_labels: list[str] = field(default_factory=list)
     unseen_labels: list[str] = field(default_factory=list)
     splits: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def remarks(self) -> str:
+        """What a user should know of the rows, in one line; empty if there is nothing."""
+        counted = (
+            (self.incomplete, "row(s) without text or label dropped"),
+            (self.leaks, "training row(s) dropped, their text is in validation or test"),
+            (self.foreign_leaks, "training row(s) dropped, another task is scored on their text"),
+            (self.repeats, "repeated training row(s) dropped"),
+            (self.long_texts, f"text(s) over {LONG:,} characters will be cut"),
+        )
+        named = (
+            (self.single_labels, "with one training row, which has no positive"),
+            (self.unseen_labels, "in no training row"),
+        )
+        parts = [f"{count:,} {what}" for count, what in counted if count]
+        parts += [
+            f"{len(names):,} label(s) {what} ({_some(names)})" for names, what in named if names
+        ]
+        return f"task {self.name}: {'; '.join(parts)}" if parts else ""
+
+
+def _some(names: Sequence[str], most: int = 3) -> str:
+    shown = ", ".join(repr(name) for name in names[:most])
+    return f"{shown}, ..." if len(names) > most else shown
 
 
 def load_tasks(
@@ -90,7 +118,7 @@ def load_tasks(
       ConfigError: a column that is not there.
       DataError: a file that cannot be read, or a task without a row that can be used.
     """
-    seed = recipe.seed if recipe.data_seed is None else recipe.data_seed
+    seed = recipe.data_seed
     loaded = [load_task(t, base, seed=seed, drop_leaks=drop_leaks) for t in recipe.tasks]
     tasks = [task for task, _ in loaded]
     facts = [found for _, found in loaded]
@@ -102,7 +130,13 @@ def load_tasks(
 def _without_foreign_leaks(tasks: list[Task], facts: list[TaskFacts]) -> list[Task]:
     """The tasks without training rows that another one is scored on; counted in `facts`."""
     texts = [every_text(task.frame) for task in tasks]
-    scored = [frame.filter(pl.col("split") != "train").select("key").unique() for frame in texts]
+    scored = [
+        # Unlabelled text is never scored, wherever a column of splits puts it.
+        frame.filter((pl.col("split") != "train") & (task.kind != "unlabelled"))
+        .select("key")
+        .unique()
+        for task, frame in zip(tasks, texts, strict=True)
+    ]
     kept: list[Task] = []
     for place, (task, own, found) in enumerate(zip(tasks, texts, facts, strict=True)):
         others = scored[:place] + scored[place + 1 :]
@@ -115,10 +149,6 @@ def _without_foreign_leaks(tasks: list[Task], facts: list[TaskFacts]) -> list[Ta
             leaked = (pl.col("split") == "train") & pl.col("row").is_in(rows.implode())
             task = Task(task.config, task.frame.filter(~leaked))
             found.foreign_leaks = len(rows)
-            _LOG.info(
-                "task %s: %d training rows dropped, another task is scored on their text",
-                task.name, len(rows),
-            )  # fmt: skip
             if not task.train.height:
                 raise DataError(
                     f"task {task.name!r}: other tasks are scored on all of its training rows",
@@ -156,13 +186,6 @@ def load_task(
             hint='give it a split column with train rows, or role = "zero_shot"',
         )
     describe(task, facts)
-    for count, what in (
-        (facts.incomplete, "rows without text or label dropped"),
-        (facts.leaks, "training rows dropped, their text is in validation or test"),
-        (facts.repeats, "repeated training rows dropped"),
-    ):
-        if count:
-            _LOG.info("task %s: %d %s", task.name, count, what)
     return task, facts
 
 
@@ -196,12 +219,14 @@ def read_rows(
         )
     if config.split:
         return named_split(config, frame), facts
+    if config.kind == "unlabelled":  # nothing to score: no row is put aside for it
+        return frame.with_columns(pl.lit("train").alias("split")), facts
     return make_split(config, frame, seed), facts
 
 
 def _canonical(config: TaskConfig, table: pl.DataFrame) -> pl.DataFrame:
     wanted = [config.text, config.pair, config.language, config.split]
-    grouped = config.kind == "pairs" and config.label in table.columns
+    grouped = config.kind == "pairs" and bool(config.label)
     if config.kind == "graded":
         wanted.append(config.score)
     elif config.kind not in ("pairs", "unlabelled") or grouped:
@@ -241,7 +266,10 @@ def _canonical(config: TaskConfig, table: pl.DataFrame) -> pl.DataFrame:
     if config.kind == "graded":
         columns.append(pl.col(config.score).cast(pl.Float64, strict=False).alias("score"))
     elif config.kind == "pairs":
-        group = pl.col(config.labels[0]).cast(pl.String) if grouped else pl.lit(None, pl.String)
+        group = pl.lit(None, pl.String)
+        if grouped:
+            given = pl.col(config.labels[0]).cast(pl.String).str.strip_chars()
+            group = pl.when(_filled(given)).then(given)  # a blank group is none
         columns.append(pl.concat_list(group).list.drop_nulls().alias("labels"))
     elif config.kind == "unlabelled":
         columns.append(pl.lit([], pl.List(pl.String)).alias("labels"))
@@ -263,14 +291,14 @@ def _several(config: TaskConfig, table: pl.DataFrame) -> pl.Expr:
     return parts.list.eval(label.filter(label != "")).list.unique(maintain_order=True)
 
 
-def _complete(config: TaskConfig, frame: pl.DataFrame, facts: TaskFacts) -> pl.DataFrame:
-    def filled(column: str) -> pl.Expr:
-        text = pl.col(column)
-        return text.is_not_null() & (text != "") & (text.str.to_lowercase() != "nan")
+def _filled(text: pl.Expr) -> pl.Expr:
+    return text.is_not_null() & (text != "") & (text.str.to_lowercase() != "nan")
 
-    whole = filled("text")
+
+def _complete(config: TaskConfig, frame: pl.DataFrame, facts: TaskFacts) -> pl.DataFrame:
+    whole = _filled(pl.col("text"))
     if "pair" in frame.columns:
-        whole = whole & filled("pair")
+        whole = whole & _filled(pl.col("pair"))
     if config.kind == "graded":
         whole = whole & pl.col("score").is_not_null() & pl.col("score").is_finite()
     elif config.kind not in ("pairs", "unlabelled"):
@@ -311,7 +339,9 @@ def _chosen(config: TaskConfig, frame: pl.DataFrame) -> pl.DataFrame:
 
 
 def _limited(config: TaskConfig, frame: pl.DataFrame, seeds: Seeds) -> pl.DataFrame:
-    train = frame.filter(pl.col("split") == "train")
+    # Of languages that are held out no row trains, so none may stand for one that does.
+    trains = (pl.col("split") == "train") & ~pl.col("language").is_in(config.held_out_languages)
+    train = frame.filter(trains)
     wanted = config.validation_rows
     if not wanted and (config.max_rows is None or train.height <= config.max_rows):
         return frame
@@ -326,7 +356,7 @@ def _limited(config: TaskConfig, frame: pl.DataFrame, seeds: Seeds) -> pl.DataFr
     kept = train[sorted(int(i) for i in order[:rows])]
     aside = train[sorted(int(i) for i in order[rows : rows + wanted])]
     aside = aside.with_columns(pl.lit("validation").alias("split"))
-    return pl.concat([kept, aside, frame.filter(pl.col("split") != "train")]).sort("row")
+    return pl.concat([kept, aside, frame.filter(~trains)]).sort("row")
 
 
 def describe(task: Task, facts: TaskFacts) -> None:
@@ -342,7 +372,8 @@ def describe(task: Task, facts: TaskFacts) -> None:
     if task.kind in ("single", "multi", "hierarchical") and "train" in facts.splits:
         rows = label_rows(task)
         counts = rows.filter(pl.col("split") == "train")["label"].value_counts()
-        facts.single_labels = sorted(counts.filter(pl.col("count") == 1)["label"].to_list())
+        if task.config.role == "train":
+            facts.single_labels = sorted(counts.filter(pl.col("count") == 1)["label"].to_list())
         seen = set(counts["label"].to_list())
         facts.unseen_labels = sorted(set(rows["label"].to_list()) - seen)
 

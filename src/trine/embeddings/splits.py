@@ -82,7 +82,7 @@ def named_split(config: TaskConfig, frame: pl.DataFrame) -> pl.DataFrame:
 
 
 def make_split(config: TaskConfig, frame: pl.DataFrame, seed: int) -> pl.DataFrame:
-    """Train and test, label by label; equal texts on one side, a label's first text in train.
+    """Train and test, label by label; equal texts on one side, each label's first text in train.
 
     The unit that is split is the distinct text, in whatever language or label it stands. Of pairs
     it is the group, where one is given, else all rows that are linked by a text on either side:
@@ -107,6 +107,12 @@ def make_split(config: TaskConfig, frame: pl.DataFrame, seed: int) -> pl.DataFra
     position = pl.int_range(pl.len()).over("stratum")
     count = pl.len().over("stratum")
     in_test = (position > 0) & (position <= (count * config.test_share + 0.5).floor())
+    if config.kind != "pairs" and "labels" in frame.columns:
+        # A label may stand beside others, or on another row of the text, and in no stratum.
+        labels = keyed.select("unit", pl.col("labels").alias("label")).explode("label")
+        first = units.select("unit", "draw").join(labels, on="unit").sort("draw", "unit")
+        needed = first.group_by("label", maintain_order=True).first()["unit"].unique()
+        in_test = in_test & ~pl.col("unit").is_in(needed.implode())
     sides = units.select(
         "unit", pl.when(in_test).then(pl.lit("test")).otherwise(pl.lit("train")).alias("side")
     )

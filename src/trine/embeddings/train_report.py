@@ -98,6 +98,7 @@ def write_train_report(
     trained: dict[str, Any],
     own: Sequence[ScoreRow] = (),
     choices: Sequence[Choice] = (),
+    remarks: Sequence[str] = (),
 ) -> Path:
     """Writes `tables/scores.csv`, the figure of the losses and `report.html`.
 
@@ -108,6 +109,7 @@ def write_train_report(
       trained: what training was like.
       own: of the tasks that have a head or a branch of their own, with it.
       choices: how long each task stayed with the others.
+      remarks: what loading found in the tables, a line a task.
     """
     sections: list[Section] = []
     if scores:
@@ -126,6 +128,8 @@ def write_train_report(
     metrics = read_metrics(run.metrics_path)
     if metrics.height:
         sections.append(Section("Training", figures=[_losses(metrics, run.figures, "losses")]))
+    if remarks:
+        sections.append(Section("Data", notes=list(remarks)))
     updates = trained.get("updates", {})
     names = ", ".join(f"{name} ({count} batches)" for name, count in updates.items())
     facts = {

@@ -30,12 +30,12 @@ from trine.core.artifacts import read_json, write_json
 from trine.core.errors import ConfigError, UsageError
 from trine.core.progress import Progress
 from trine.core.runs import Run, open_run
-from trine.embeddings.batches import task_rates
+from trine.embeddings.batches import check_batch_size, task_rates
 from trine.embeddings.branches import BRANCHES, fit_branches, joint_states
 from trine.embeddings.config import Recipe
 from trine.embeddings.loading import TaskFacts, load_tasks
 from trine.embeddings.losses import loss_name
-from trine.embeddings.losses.registry import trained_widths
+from trine.embeddings.losses.registry import check_loss, trained_widths
 from trine.embeddings.refit import refit_head
 from trine.embeddings.tasks import ScoreRow, Task
 from trine.embeddings.training import expected_updates, fit
@@ -103,6 +103,9 @@ def train(
     tasks, facts = load_tasks(recipe, base)
     if directory is None or not (directory / "run.json").is_file():
         _check(recipe, tasks)  # before a directory bears the name of a recipe that is none
+    remarks = [each.remarks for each in facts if each.remarks]
+    for line in remarks:
+        say(line)
     digest = data_digest(tasks)
     title = recipe.title or f"{Path(recipe.model.base).name}-{recipe.dimension}"
     run = open_run(
@@ -136,7 +139,7 @@ def train(
             "own_scores": [asdict(row) for row in own],
             "choices": [asdict(choice) for choice in choices],
         }
-        _report(run, recipe, scores, own, choices, trained)
+        _report(run, recipe, scores, own, choices, trained, remarks)
         write_json(run.directory / RESULT, document)
     return _stored(run)
 
@@ -283,10 +286,11 @@ def _report(
     own: Sequence[ScoreRow],
     choices: Sequence[Choice],
     trained: dict[str, Any],
+    remarks: Sequence[str],
 ) -> None:
     from trine.embeddings.train_report import write_train_report
 
-    write_train_report(run, recipe, scores, trained, own, choices)
+    write_train_report(run, recipe, scores, trained, own, choices, remarks)
 
 
 def _stored(run: Run) -> TrainResult:
@@ -304,8 +308,9 @@ def _check(recipe: Recipe, tasks: Sequence[Task]) -> None:
     """What can be told of a recipe before its base is read.
 
     Raises:
-      UsageError, DataError: no task to train on; a base that is none; more numbers or layers than
-        it has; branches and no validation rows to choose by.
+      UsageError, DataError: no task to train on; a loss that does not fit a task, or a batch too
+        small for it; a base that is none; more numbers or layers than it has; branches and no
+        validation rows to choose by.
     """
     from trine.embeddings.bases import BASES, base_size, resolve_base
     from trine.embeddings.choices import check_validation
@@ -314,6 +319,10 @@ def _check(recipe: Recipe, tasks: Sequence[Task]) -> None:
     check_validation(recipe, tasks)
     if not recipe.trained:
         raise UsageError("no task to train on", accepted='a task with role = "train"')
+    for task in recipe.trained:
+        check_loss(loss_name(task, recipe.training), task)
+        size = task.batch_size or recipe.training.batch_size
+        check_batch_size(task.name, task.kind, size)
     base = resolve_base(recipe.model.base) if recipe.model.base not in BASES else None
     if base is not None and not base.is_local:
         check_name(base.place)
@@ -372,6 +381,7 @@ def plan(recipe: Recipe, base: Path) -> dict[str, Any]:
         "steps": training.steps,
         "tasks_per_step": per_step,
         "leave_after": list(training.leave_after),
+        "remarks": [each.remarks for each in facts if each.remarks],
         "tasks": [
             {
                 "task": task.name,

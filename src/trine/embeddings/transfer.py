@@ -88,6 +88,7 @@ class Cell:
       task: that a single-task model learned; empty otherwise.
       seed: None for the base.
       recipe: that makes it.
+      study: recipe of the study, whose tasks say which rows there are.
       source: directory that relative sources start from.
       directory: of its run.
       widths: it is scored at.
@@ -100,6 +101,7 @@ class Cell:
     task: str
     seed: int | None
     recipe: Recipe
+    study: Recipe
     source: Path
     directory: Path
     widths: tuple[int, ...]
@@ -180,8 +182,10 @@ def transfer(
 
     if any(width < 1 for width in widths):
         raise UsageError(f"width {min(widths)}", accepted="1 or more")
-    tasks, _ = load_tasks(recipe, base)
+    tasks, facts = load_tasks(recipe, base)
     check_validation(recipe, tasks)
+    for line in (each.remarks for each in facts if each.remarks):
+        say(line)
     identity = StudyConfig(
         recipe=recipe, seeds=seeds, max_rows=max_rows, draws=draws, matrix_seeds=matrix_seeds,
         widths=tuple(widths),
@@ -214,14 +218,6 @@ def transfer(
     return result
 
 
-def _seeded(recipe: Recipe, seed: int) -> Recipe:
-    if seed == recipe.seed:
-        return recipe
-    # The rows are those of the study's first seed: no seed trains on another's test rows.
-    data = recipe.seed if recipe.data_seed is None else recipe.data_seed
-    return recipe.model_copy(update={"seed": seed, "data_seed": data})
-
-
 def _same_rows(run: Run, tasks: Sequence[Task]) -> None:
     from trine.embeddings.train_run import data_digest
 
@@ -238,7 +234,8 @@ def _same_rows(run: Run, tasks: Sequence[Task]) -> None:
 def _cells(run: Run, study: StudyConfig, source: Path, tasks: Sequence[Task]) -> list[Cell]:
     recipe = study.recipe
     curve = tuple(sorted({*study.widths, recipe.dimension}))
-    recipes = [_seeded(recipe, recipe.seed + i) for i in range(study.seeds)]
+    # The rows are the same for all (`data_seed`): no seed trains on another's test rows.
+    recipes = [recipe.model_copy(update={"seed": recipe.seed + i}) for i in range(study.seeds)]
     full_rows = study.seeds if study.matrix_seeds is None else study.matrix_seeds
 
     def cell(
@@ -251,7 +248,9 @@ def _cells(run: Run, study: StudyConfig, source: Path, tasks: Sequence[Task]) ->
     ) -> Cell:
         parts = [arm.replace("+", "-"), task, "" if seed is None else f"seed-{seed}"]
         folder = run.directory / "cells" / "_".join(part for part in parts if part)
-        return Cell(arm, task, seed, own, source, folder, at, study.max_rows, study.draws, scored)
+        return Cell(
+            arm, task, seed, own, recipe, source, folder, at, study.max_rows, study.draws, scored
+        )
 
     found = [cell("base", "", None, recipe, ()), cell("base+pca", "", None, recipe, curve)]
     found += [cell("multi", "", own.seed, own, curve) for own in recipes]
@@ -273,7 +272,10 @@ def _run_cell(cell: Cell) -> None:
     threads = os.environ.get("OMP_NUM_THREADS")
     if threads:
         torch.set_num_threads(int(threads))
-    tasks, _ = load_tasks(cell.recipe, cell.source)
+    # By the study's roles: a task that a single-task model does not train on would keep the rows
+    # that others are scored on, and its classifiers would be drawn from more rows than elsewhere.
+    loaded, _ = load_tasks(cell.study, cell.source)
+    tasks = [Task(cell.recipe.task(task.name), task.frame) for task in loaded]
     model = _model(cell, tasks)
     scored = [task for task in tasks if not cell.scored or task.name in cell.scored]
     rows = _scores(cell, model, scored)

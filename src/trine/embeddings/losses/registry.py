@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from trine.embeddings.losses.distillation import Teacher
 
-__all__ = ["LOSSES", "loss_name", "make_criterion", "make_loss", "trained_widths"]
+__all__ = ["LOSSES", "check_loss", "loss_name", "make_criterion", "make_loss", "trained_widths"]
 
 LOSSES: dict[LossName, str] = {
     "info_nce": "contrast within the batch, texts of the anchor's label are no negatives",
@@ -55,13 +55,11 @@ def trained_widths(training: TrainingConfig, dimension: int | None, full: int) -
     return tuple(sorted(wanted, reverse=True))
 
 
-def make_criterion(
-    name: LossName, model: SentenceTransformer, task: TaskConfig, training: TrainingConfig
-) -> Criterion:
-    """The loss of vectors of a task.
+def check_loss(name: LossName, task: TaskConfig) -> None:
+    """Whether a loss is for the kind of a task.
 
     Raises:
-      UsageError: if the loss is unknown or does not fit the kind of the task.
+      UsageError: if it is unknown or does not fit.
     """
     if name not in LOSSES:
         raise UsageError.unknown("loss", name, list(LOSSES))
@@ -75,6 +73,17 @@ def make_criterion(
             f"loss {name} for task {task.name!r} of kind {task.kind}",
             accepted="distillation for unlabelled texts only",
         )
+
+
+def make_criterion(
+    name: LossName, model: SentenceTransformer, task: TaskConfig, training: TrainingConfig
+) -> Criterion:
+    """The loss of vectors of a task.
+
+    Raises:
+      UsageError: if the loss is unknown or does not fit the kind of the task.
+    """
+    check_loss(name, task)
     if name == "distillation":
         return no_contrast
     if name == "cosent":
