@@ -4,7 +4,8 @@ With `training.leave_after` there are several candidates for a task: the joint e
 training with a head of the task's own (it stays), and a branch for each step after which it may
 leave (`trine.embeddings.branches`) with an update left. All had as many updates on the task. The
 one with the best main measure on the task's validation rows, at the recipe's dimension, is the
-task's own part; of equals the one that stays longer. Test rows are not looked at.
+task's own part; of equals the one that stays longer. Test rows are not looked at, nor any row of a
+language that is held out: what was never trained on must not choose the model either.
 
 Training to share, and how much, is an old question (Standley et al. 2020, "Which Tasks Should Be
 Learned Together in Multi-task Learning?"); an answer for each task after one training is ours.
@@ -111,6 +112,7 @@ def check_validation(recipe: Recipe, tasks: Sequence[Task]) -> None:
     for task in tasks:
         if task.name not in learned_tasks(recipe):
             continue
+        task = _without_held_out(task)
         count = task.rows("validation").height
         if not count:
             raise DataError(
@@ -193,6 +195,7 @@ def _choose(
     model: SentenceTransformer, run: Path, width: int, task: Task, ways: Sequence[int]
 ) -> Choice:
     metric, candidates = "", list[Candidate]()
+    task = _without_held_out(task)
     for way in (None, *sorted(ways, reverse=True)):
         part = _part(model, run, task.name, way)
         row = _main_row(evaluate_model(part, [task], widths=[width], split="validation"), task)
@@ -201,6 +204,12 @@ def _choose(
     # Of equals the first. A mean of the same draws may differ in its last bit.
     best = max(candidates, key=lambda candidate: round(candidate.score, 6))
     return Choice(task.name, metric, tuple(candidates), best.left_after)
+
+
+def _without_held_out(task: Task) -> Task:
+    held_out = list(task.config.held_out_languages)
+    config = task.config.model_copy(update={"held_out_languages": ()})
+    return Task(config, task.frame.filter(~pl.col("language").is_in(held_out)))
 
 
 def _main_row(rows: Sequence[ScoreRow], task: Task) -> ScoreRow:
