@@ -146,9 +146,9 @@ def transfer_tables(result: TransferResult) -> list[Table]:
             _caption(
                 "Intervals are Student's over seeds, of the difference paired by seed; s.e.: "
                 "standard error over seeds.",
-                "Published scores are of models that had not learned these tasks."
-                if _published(gains)
-                else "",
+                _published_note(
+                    gains, result, "Published scores are of models that had not learned these tasks"
+                ),
                 gains,
             ),
         )
@@ -178,14 +178,26 @@ def transfer_tables(result: TransferResult) -> list[Table]:
                 _caption(
                     "The difference is to the base at its full width; s.e.: standard error over "
                     "seeds.",
-                    "Published scores are those that the recipe gives, on the same test rows."
-                    if _published(others)
-                    else "",
+                    _published_note(
+                        others,
+                        result,
+                        "Published scores are those that the recipe gives, on the same test rows",
+                    ),
                     others,
                 ),
             )
         )
     return tables
+
+
+def _published_note(frame: pl.DataFrame, result: TransferResult, what: str) -> str:
+    """What is said of published scores in a table, with their sources; empty if it has none."""
+    if not _published(frame):
+        return ""
+    shown = [result.recipe.task(name) for name in frame["task"]]
+    named = [task.published_source for task in shown if task.published]
+    sources = sorted({source or "a source that the recipe does not name" for source in named})
+    return f"{what}; from {'; '.join(sources)}."
 
 
 def _published(frame: pl.DataFrame) -> list[Column]:
