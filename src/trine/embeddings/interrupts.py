@@ -1,7 +1,8 @@
 """Ctrl-C during training: the running step ends, a checkpoint is written, then the run stops.
 
 Checkpoints come every so many steps, which may be a quarter of an hour apart. One in the middle of
-a step would not do: a resumed run must end in the weights of one that was never stopped.
+a step would not do: a resumed run must end in the weights of one that was never stopped (but for
+rounding, where layers are frozen: `trine.embeddings.frozen_layers`).
 """
 
 from __future__ import annotations

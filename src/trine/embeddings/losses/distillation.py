@@ -54,7 +54,7 @@ class Teacher:
 
     Not a module: it has nothing to train. Weights that are frozen in the model are shared with it,
     not copied. What it remembers (half precision, 2 d bytes a text) belongs into a checkpoint: a
-    text embedded in another batch has other rounding errors, and a resumed run must not differ.
+    text embedded in another batch has other rounding errors, and would change a resumed run.
 
     Args:
       model: the model at its start; a linear head and what follows it is left out.
