@@ -77,6 +77,32 @@ def test_of_equals_the_one_that_stays_longer(
     assert [choice.left_after for choice in choices] == [expected] * 3
 
 
+def test_languages_that_are_held_out_do_not_choose(
+    trained: Trained, tasks: list[Task], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(trained.branches, tmp_path / BRANCHES)
+    heads = fit_task_heads(trained.model, tasks, trained.recipe.head, Seeds(4).child("head"))
+    save_task_heads(heads, tmp_path / HEADS)
+    config = tasks[0].config.model_copy(update={"held_out_languages": ("fr",)})
+    every_second = pl.int_range(pl.len()) % 2 == 0
+    language = pl.when(every_second).then(pl.lit("fr")).otherwise(pl.lit("en"))
+    mixed = Task(config, tasks[0].frame.with_columns(language.alias("language")))
+    scored: list[set[str]] = []
+
+    def score(model: object, own: list[Task], **how: Any) -> list[ScoreRow]:
+        scored.append(set(own[0].rows("validation")["language"]))
+        return [ScoreRow("m", own[0].name, "en", "accuracy", 50.0, None, 24, 8)]
+
+    monkeypatch.setattr("trine.embeddings.choices.evaluate_model", score)
+    choose_parts(trained.model, tmp_path, trained.recipe, [mixed, *tasks[1:]])
+    assert scored == [{"en"}] * 9
+    # Where only they have validation rows there is nothing to choose by.
+    foreign = pl.when(pl.col("split") == "train").then(pl.lit("en")).otherwise(pl.lit("fr"))
+    alone = Task(config, tasks[0].frame.with_columns(foreign.alias("language")))
+    with pytest.raises(DataError, match="no validation rows"):
+        check_validation(trained.recipe, [alone, *tasks[1:]])
+
+
 def test_the_best_on_validation_rows_is_taken(
     trained: Trained, tasks: list[Task], tmp_path: Path
 ) -> None:

@@ -135,6 +135,24 @@ def test_dry_run_trains_nothing(
     assert " rate " in out
 
 
+def test_what_is_wrong_with_rows_is_said_and_stands_on_the_page(
+    recipe: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    table = next(recipe.parent.glob("*.csv"))
+    rows = table.read_text().splitlines()
+    table.write_text("\n".join([*rows, rows[1], ","]) + "\n")
+    told = "1 row(s) without text or label dropped; 1 repeated training row(s) dropped"
+    place = tmp_path / "run"
+    assert told in run(capsys, str(recipe), "--dry-run")[2]
+    code, _, err = run(capsys, str(recipe), "--run", str(place))
+    assert code == 0
+    assert told in err
+    assert told in (place / "report.html").read_text()
+    with pytest.raises(SystemExit):
+        main(["embeddings", "evaluate", str(place / "model"), "--suite", str(recipe)])
+    assert told in capsys.readouterr().err
+
+
 def test_scores_of_train_are_those_of_evaluate(
     recipe: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -177,7 +195,13 @@ def test_mistakes_are_one_line(
     assert "Traceback" not in err
 
 
-@pytest.mark.parametrize("setting", ["dimension=99", "model.freeze_layers=3", "model.base=nowhere"])
+@pytest.mark.parametrize(
+    "setting",
+    [
+        "dimension=99", "model.freeze_layers=3", "model.base=nowhere", "training.loss=cosent",
+        "training.batch_size=3",
+    ],
+)  # fmt: skip
 def test_a_wrong_value_is_told_at_once_and_takes_no_directory(
     recipe: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], setting: str
 ) -> None:

@@ -25,7 +25,8 @@ from trine.embeddings.config import Recipe, load_recipe
 from trine.embeddings.encoder import load_model
 from trine.embeddings.evaluation.suite import evaluate_model
 from trine.embeddings.loading import load_tasks
-from trine.embeddings.transfer import transfer
+from trine.embeddings.tasks import Task
+from trine.embeddings.transfer import Cell, _run_cell, transfer
 
 ROW = {
     "model", "task", "language", "metric", "score", "se", "n", "width", "arm", "trained", "seed",
@@ -83,6 +84,7 @@ source = "unseen.csv"
 role = "zero_shot"
 metrics = ["classification"]
 published = {{"other" = 50.0}}
+published_source = "a list of models"
 """
     )
     return folder
@@ -168,11 +170,46 @@ def test_no_cell_trains_on_rows_that_are_scored(
     assert len(digests) == 1
 
 
+def test_models_of_one_task_are_scored_with_the_rows_that_all_others_are(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Half of what `one` is scored on are training rows of `two`: nobody's classifier has them.
+    shared = [f"text {i}" for i in range(20)]
+    for name, texts, sides in (
+        ("one", [f"own {i}" for i in range(20)] + shared, ["train"] * 20 + ["test"] * 20),
+        (
+            "two",
+            [f"other {i}" for i in range(40)] + shared[:10],
+            ["train"] * 30 + ["test"] * 10 + ["train"] * 10,
+        ),
+    ):
+        rows = {"text": texts, "split": sides, "label": ["a", "b"] * (len(texts) // 2)}
+        pl.DataFrame(rows).write_csv(tmp_path / f"{name}.csv")
+    tasks = [{"name": n, "source": f"{n}.csv", "split": "split"} for n in ("one", "two")]
+    recipe = Recipe.model_validate({"tasks": tasks})
+    alone = single_recipe(recipe, "one", 3)
+    seen: list[dict[str, int]] = []
+
+    def score(cell: Cell, model: object, tasks: list[Task]) -> list[Any]:
+        assert [task.config for task in tasks] == list(cell.recipe.tasks)
+        seen.append({task.name: task.rows("train").height for task in tasks})
+        return []
+
+    monkeypatch.setattr("trine.embeddings.transfer._model", lambda cell, tasks: None)
+    monkeypatch.setattr("trine.embeddings.transfer._scores", score)
+    for own in (recipe, alone):
+        place = tmp_path / str(len(seen))
+        place.mkdir()
+        _run_cell(Cell("multi", "", 0, own, recipe, tmp_path, place, (8,), None, 1))
+    assert seen == [{"one": 20, "two": 30}] * 2
+
+
 def test_page_tables_and_what_is_kept(study: tuple[Path, list[dict[str, Any]]]) -> None:
     run, _ = study
     page = (run / "report.html").read_text()
     assert "2 seeds give intervals that say little: no claim." in page
     assert page.count("<svg") == 3
+    assert "on the same test rows; from a list of models." in page
     trained = pl.read_csv(run / "tables" / "trained.csv")
     assert trained["task"].to_list() == ["one", "two"]
     assert {"single_se", "multi_se", "difference_se"} <= set(trained.columns)
