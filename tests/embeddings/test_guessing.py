@@ -41,6 +41,15 @@ def test_text_and_label() -> None:
     }  # fmt: skip
 
 
+def test_a_column_that_is_no_text_is_left_out_and_said() -> None:
+    picture = [b"\xff\xd8"] * N
+    found = guess(picture=picture, text=TEXTS, label=cycle(LABELS))
+    assert options(found) == {}
+    assert "column 'picture' holds bytes that are not UTF-8, and is not used" in found.reasons
+    with pytest.raises(DataError, match="column 'text' holds bytes that are not UTF-8; its col"):
+        guess(text=[b"caf\xe9"] * N, label=cycle(LABELS))
+
+
 def test_names_that_say_nothing_are_judged_by_content() -> None:
     found = guess(id=[f"x{i:04}" for i in range(N)], c1=cycle(LABELS), c2=TEXTS)
     assert options(found) == {"text": "c2", "label": "c1"}

@@ -6,6 +6,7 @@ import gzip
 import json
 import os
 import re
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -145,6 +146,39 @@ def test_columns_of_records_are_refused(tmp_path: Path) -> None:
     frame.write_parquet(tmp_path / "table.parquet")
     message = refusal(tmp_path, source="table.parquet")
     assert "column 'text' of table.parquet holds lists or records" in message
+
+
+LATIN = ["Où est ma carte".encode("latin1"), b"a", b"b"]
+
+
+@pytest.mark.parametrize(
+    ("values", "options", "words"),
+    [
+        ({"text": LATIN}, {}, "column 'text' of table.parquet holds bytes that are not UTF-8"),
+        ({"label": LATIN}, {}, "column 'label' of table.parquet holds bytes that are not UTF-8"),
+        ({"label": [LATIN] * 3}, {"kind": "multi"}, "'label' of table.parquet holds bytes that"),
+        ({"label": [[[1]]] * 3}, {"kind": "multi"}, r"List\(List\(Int64\)\), which is no text"),
+        ({"text": [timedelta(days=1)] * 3}, {}, "holds Duration.*, which is no text"),
+        ({"score": LATIN}, {"kind": "graded", "pair": "label", "score": "score"},
+         "column 'score' of table.parquet holds Binary, which is no number"),
+    ],
+)  # fmt: skip
+def test_columns_that_have_no_form_as_texts_or_numbers_are_named(
+    tmp_path: Path, values: dict[str, Any], options: dict[str, Any], words: str
+) -> None:
+    columns = {"text": ["one", "two", "three"], "label": ["a", "b", "a"], **values}
+    pl.DataFrame(columns).write_parquet(tmp_path / "table.parquet")
+    message = refusal(tmp_path, source="table.parquet", **options)
+    assert re.search("task 'cards': .*" + words, message)
+    assert "\n" not in message
+
+
+def test_bytes_that_are_texts_are_taken(tmp_path: Path) -> None:
+    columns = {"text": ["où".encode(), b"two", None], "label": [b"a", b"b", b"a"]}
+    pl.DataFrame(columns).write_parquet(tmp_path / "table.parquet")
+    task, facts = load_task(config_of(source="table.parquet"), tmp_path)
+    assert task.frame["text"].to_list() == ["où", "two"]
+    assert facts.incomplete == 1
 
 
 @pytest.mark.parametrize("blank", ["", "  ", "NaN", None])

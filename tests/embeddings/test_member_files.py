@@ -90,6 +90,8 @@ def test_members_may_be_numbers_and_posts_need_no_text(tmp_path: Path) -> None:
         ({"vector": [[1.0, 0.0]] * 7 + [[0.0, 0.0]]}, {}, DataError, "zeros"),
         ({"vector": [[1.0, 0.0]] * 7 + [[float("nan"), 1]]}, {}, DataError, "not finite"),
         ({"member": [None] * 8}, {}, DataError, "no row"),
+        ({"member": [b"caf\xe9"] * 8}, {}, DataError, "'member' holds bytes that are not UTF-8"),
+        ({"text": [b"caf\xe9"] * 8}, {}, DataError, "'text' holds bytes that are not UTF-8"),
         ({}, {"out": "i.csv"}, ConfigError, r"ends in \.parquet"),
     ],
 )

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import polars as pl
 
 from trine.embeddings.languages import is_language, language_code
+from trine.embeddings.table_files import cast_column
 
 __all__ = ["ColumnFacts", "column_facts", "separator_of"]
 
@@ -51,7 +52,11 @@ class ColumnFacts:
 
 
 def column_facts(series: pl.Series) -> ColumnFacts:
-    """Looks at a column."""
+    """Looks at a column.
+
+    Raises:
+      DataError: its values have no form as texts.
+    """
     if series.dtype.is_nested():
         whole = series.drop_nulls()
         is_list = isinstance(series.dtype, pl.List)
@@ -60,7 +65,7 @@ def column_facts(series: pl.Series) -> ColumnFacts:
         return ColumnFacts(
             series.name, count, share, False, is_list, False, False, 0.0, 0.0, frozenset()
         )
-    texts = series.cast(pl.String).str.strip_chars().drop_nulls()
+    texts = cast_column(series, pl.String).str.strip_chars().drop_nulls()
     texts = texts.filter(texts != "")
     count = texts.n_unique()
     values = frozenset(texts.unique().to_list()) if count <= _FEW else frozenset[str]()

@@ -16,11 +16,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import polars as pl
 
 from trine.core.artifacts import atomic_path, make_directory, write_json
 from trine.core.errors import ConfigError, DataError
 from trine.core.progress import Progress, SilentProgress
 from trine.embeddings.table_chunks import look_through, table_chunks
+from trine.embeddings.table_files import cast_column
 
 __all__ = ["Encoded", "encode_file"]
 
@@ -176,12 +178,8 @@ def _texts(column: Any, source: Path, name: str) -> list[str]:
     if pa.types.is_nested(kind) or pa.types.is_boolean(kind):
         raise DataError(f"{source}: column {name!r} holds {kind}", accepted="texts")
     if pa.types.is_binary(kind) or pa.types.is_large_binary(kind):
-        try:
-            column = column.cast(pa.large_string())
-        except pa.ArrowInvalid as error:
-            raise DataError(
-                f"{source}: column {name!r} holds bytes that are not UTF-8", accepted="texts"
-            ) from error
+        series = pl.Series(name, column)
+        column = cast_column(series, pl.String, f"{source}: column {name!r}").to_arrow()
     return ["" if value is None else str(value) for value in column.to_pylist()]
 
 

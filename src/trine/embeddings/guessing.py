@@ -126,8 +126,14 @@ def guess_task(source: str, table: pl.DataFrame) -> Guess:
     """
     if source.startswith("sample:"):
         return Guess(sample_task(source.removeprefix("sample:")), ["shipped with Trine"])
-    facts = [column_facts(table[name]) for name in table.columns]
-    reasons: list[str] = []
+    facts: list[ColumnFacts] = []
+    unread: list[str] = []
+    for name in table.columns:
+        try:
+            facts.append(column_facts(table[name]))
+        except DataError as error:  # a picture, say, or a length of time
+            unread.append(str(error))
+    reasons = [f"{fault}, and is not used" for fault in unread]
     values: dict[str, Any] = {"name": task_name(source), "source": source}
     split = _split_column(facts, reasons)
     language = _language_column(facts, split)
@@ -136,7 +142,13 @@ def guess_task(source: str, table: pl.DataFrame) -> Guess:
     texts = _text_columns(rest)
     if not texts:
         raise DataError(
-            f"{source} has no column of texts; its columns: {', '.join(table.columns)}",
+            "; ".join(
+                [
+                    f"{source} has no column of texts",
+                    *unread,
+                    f"its columns: {', '.join(table.columns)}",
+                ]
+            ),
             accepted="a column of words that differ from row to row",
             hint="write its [[tasks]] by hand",
         )

@@ -28,7 +28,7 @@ from trine.core.seeding import Seeds
 from trine.embeddings.config import Recipe, TaskConfig
 from trine.embeddings.languages import check_language, language_code
 from trine.embeddings.splits import drop_leaks_and_repeats, every_text, make_split, named_split
-from trine.embeddings.table_files import read_table
+from trine.embeddings.table_files import cast_column, read_table
 from trine.embeddings.tasks import Task
 
 __all__ = [
@@ -251,24 +251,34 @@ def _canonical(config: TaskConfig, table: pl.DataFrame) -> pl.DataFrame:
             f"task {config.name!r}: column {nested[0]!r} of {config.source} holds lists or records",
             accepted="texts, numbers or (kind multi) lists of labels",
         )
+    table = table.with_columns(
+        cast_column(
+            table[name],
+            pl.Float64 if config.kind == "graded" and name == config.score
+            else pl.List(pl.String) if name in lists and table.schema[name].is_nested()
+            else pl.String,
+            f"task {config.name!r}: column {name!r} of {config.source}",
+        )
+        for name in dict.fromkeys(wanted) if name
+    )  # fmt: skip
     columns = [
         pl.int_range(pl.len(), dtype=pl.UInt32).alias("row"),
-        (pl.col(config.split).cast(pl.String) if config.split else pl.lit("")).alias("split"),
+        (pl.col(config.split) if config.split else pl.lit("")).alias("split"),
         (
-            pl.col(config.language).cast(pl.String).str.strip_chars()
+            pl.col(config.language).str.strip_chars()
             if config.language
             else pl.lit(config.default_language)
         ).alias("language"),
-        pl.col(config.text).cast(pl.String).str.strip_chars().alias("text"),
+        pl.col(config.text).str.strip_chars().alias("text"),
     ]
     if config.pair:
-        columns.append(pl.col(config.pair).cast(pl.String).str.strip_chars().alias("pair"))
+        columns.append(pl.col(config.pair).str.strip_chars().alias("pair"))
     if config.kind == "graded":
-        columns.append(pl.col(config.score).cast(pl.Float64, strict=False).alias("score"))
+        columns.append(pl.col(config.score).alias("score"))
     elif config.kind == "pairs":
         group = pl.lit(None, pl.String)
         if grouped:
-            given = pl.col(config.labels[0]).cast(pl.String).str.strip_chars()
+            given = pl.col(config.labels[0]).str.strip_chars()
             group = pl.when(_filled(given)).then(given)  # a blank group is none
         columns.append(pl.concat_list(group).list.drop_nulls().alias("labels"))
     elif config.kind == "unlabelled":
@@ -276,7 +286,7 @@ def _canonical(config: TaskConfig, table: pl.DataFrame) -> pl.DataFrame:
     elif config.kind == "multi":
         columns.append(_several(config, table).alias("labels"))
     else:
-        texts = [pl.col(name).cast(pl.String).str.strip_chars() for name in config.labels]
+        texts = [pl.col(name).str.strip_chars() for name in config.labels]
         columns.append(pl.concat_list(texts).alias("labels"))
     return table.select(columns)
 
@@ -284,9 +294,9 @@ def _canonical(config: TaskConfig, table: pl.DataFrame) -> pl.DataFrame:
 def _several(config: TaskConfig, table: pl.DataFrame) -> pl.Expr:
     column = pl.col(config.labels[0])
     if isinstance(table.schema[config.labels[0]], pl.List):
-        parts = column.cast(pl.List(pl.String))
+        parts = column
     else:
-        parts = column.cast(pl.String).str.split(config.separator)
+        parts = column.str.split(config.separator)
     label = pl.element().str.strip_chars()
     return parts.list.eval(label.filter(label != "")).list.unique(maintain_order=True)
 

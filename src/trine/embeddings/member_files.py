@@ -13,6 +13,7 @@ from trine.core.artifacts import atomic_path
 from trine.core.errors import ConfigError, DataError, UsageError
 from trine.core.tables import Column, Table
 from trine.embeddings.members import Interest, cluster_member, retrieve
+from trine.embeddings.table_files import cast_column
 
 __all__ = ["member_tables", "summarise_members"]
 
@@ -63,12 +64,16 @@ def summarise_members(
     if not usable.height:
         raise DataError(f"{vectors} has no row with both a member and a vector")
     matrix = _unit(usable[column], vectors)
-    names = usable[member].cast(pl.String)
+    names = cast_column(usable[member], pl.String, f"{vectors}: column {member!r}")
     ages = None if not age else _ages(usable[age], age)
     if retrieve_for is not None and retrieve_for not in set(names):
         raise UsageError.unknown("member", retrieve_for, sorted(set(names)))
     text = next((name for name in _TEXTS if name in usable.columns), None)
-    texts = usable[text].cast(pl.String).to_list() if text else [""] * usable.height
+    texts = (
+        cast_column(usable[text], pl.String, f"{vectors}: column {text!r}").to_list()
+        if text
+        else [""] * usable.height
+    )
     places = usable["__row"].to_list()
     found: dict[str, list[Interest]] = {}
     groups = pl.DataFrame({"name": names}).with_row_index("at").group_by(

@@ -11,10 +11,11 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import polars as pl
+from polars.datatypes import DataTypeClass
 
 from trine.core.errors import DataError, one_line
 
-__all__ = ["FORMATS", "not_utf8", "read_table", "too_many_cells"]
+__all__ = ["FORMATS", "cast_column", "not_utf8", "read_table", "too_many_cells"]
 
 FORMATS = (".csv", ".tsv", ".jsonl", ".ndjson", ".parquet")
 
@@ -69,6 +70,27 @@ def read_table(path: Path) -> pl.DataFrame:
             hint="save it with that sign",
         )
     return frame
+
+
+def cast_column(series: pl.Series, kind: pl.DataType | DataTypeClass, place: str = "") -> pl.Series:
+    """A column as texts, lists of texts or numbers; bytes, as some writers leave them, are UTF-8.
+
+    Args:
+      series: the column.
+      kind: String, List(String) or Float64; a text that is no number becomes null.
+      place: how an error names the column; empty: by its name.
+
+    Raises:
+      DataError: it holds something that has no such form.
+    """
+    numbers = kind == pl.Float64
+    try:
+        return series.cast(kind, strict=not numbers)
+    except pl.exceptions.PolarsError as error:
+        what = f"{series.dtype}, which is no {'number' if numbers else 'text'}"
+        if not numbers and series.dtype in (pl.Binary, pl.List(pl.Binary)):
+            what = "bytes that are not UTF-8"
+        raise DataError(f"{place or f'column {series.name!r}'} holds {what}") from error
 
 
 def _check_text(path: Path, data: bytes) -> None:
