@@ -46,6 +46,12 @@ class Fake:
         if step == "small" and len(texts) > 1:
             self.plan.insert(0, "small")
             return 413, b'{"error": {"message": "at most 1 text"}}'
+        if step == "long" and any("endless" in text for text in texts):
+            self.plan.insert(0, "long")
+            message = f"at most 8192 tokens, Bearer {SECRET}"
+            return 400, json.dumps({"error": {"message": message}}).encode()
+        if step == "long":
+            self.plan.insert(0, "long")
         if step == "html":
             return 200, b"<html>hello</html>"
         if step == "other":
@@ -141,6 +147,49 @@ def test_a_batch_that_is_too_large_for_them_is_halved(fake: Any, tmp_path: Path)
     texts = ["a", "bb", "ccc", "dddd"]
     assert asked.encode(texts).tolist() == [vector(text) for text in texts]
     assert fake.batches == [["a"], ["bb"], ["ccc", "dddd"]]
+
+
+def test_of_a_batch_with_a_text_that_is_refused_the_others_are_kept(
+    fake: Any, tmp_path: Path
+) -> None:
+    asked = ApiModel(fake.url, "m", tmp_path / "vectors.sqlite", batch=8)
+    texts = ["a", "bb", "ccc", "an endless text", "dddd"]
+    fake.plan = ["long"]
+    with pytest.raises(DataError, match=r"refused a text \(400\): at most 8192 tokens") as caught:
+        asked.encode(texts)
+    assert "the text begins 'an endless text'; what was fetched is kept" in str(caught.value)
+    assert "check the key" not in str(caught.value)
+    assert SECRET[:10] not in str(caught.value)
+    assert fake.batches == [["a", "bb"], ["ccc"]]
+    assert asked.missing(texts) == ["an endless text", "dddd"]
+
+
+def test_long_texts_are_cut_said_and_kept_as_they_were_sent(
+    fake: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    asked = ApiModel(fake.url, "m", tmp_path / "vectors.sqlite")
+    start = "é" * (api.LONGEST // 2)  # two bytes each
+    texts = [start + " and more", start, "x" + start, "x" + start + "y", "short"]
+    with caplog.at_level("WARNING"):
+        got = asked.encode(texts)
+    # A letter is not cut in two: one byte of the last is left out.
+    sent = [start, "x" + start[:-1], "short"]
+    assert fake.batches == [sent]
+    lengths = [[float(len(sent[i]))] for i in (0, 0, 1, 1, 2)]
+    np.testing.assert_array_equal(got[:, :1], lengths)
+    assert "m: 3 texts of more than 24000 bytes cut there" in caplog.text
+    assert asked.missing(texts) == []
+    assert asked.estimate(["z" * 10 * api.LONGEST]).tokens == api.LONGEST // 4
+    asked.encode(texts)
+    assert len(fake.batches) == 1
+
+
+def test_a_request_is_bounded_by_bytes_too(fake: Any, tmp_path: Path) -> None:
+    asked = ApiModel(fake.url, "m", tmp_path / "vectors.sqlite")
+    texts = [f"{i:03}" + "x" * (api.LONGEST - 3) for i in range(20)]
+    asked.encode(texts)
+    assert [len(batch) for batch in fake.batches] == [16, 4]  # 16 of 24,000 bytes are 384,000
+    assert [text for batch in fake.batches for text in batch] == texts
 
 
 @pytest.mark.parametrize(

@@ -4,14 +4,19 @@ Answers are stored in one SQLite file as they come, keyed by endpoint, model and
 failure loses nothing and nothing is paid for twice. The key is read from the environment and is
 neither printed nor stored, nor is a password in the address. The `openai` package retries with
 growing pauses.
+
+A text is sent up to `LONGEST` bytes; what is kept is keyed by the text as it was sent. A request
+holds a number of texts and at most `_REQUEST` bytes of them; one that is refused is sent again in
+halves, until the text is found that the endpoint does not take.
 """
 
 from __future__ import annotations
 
 import hashlib
+import logging
 import os
 import sqlite3
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,9 +32,17 @@ from trine.core.extras import require
 if TYPE_CHECKING:
     import openai
 
-__all__ = ["KEY", "ApiModel", "Estimate"]
+__all__ = ["KEY", "LONGEST", "ApiModel", "Estimate"]
 
 KEY = "OPENAI_API_KEY"
+LONGEST = 24_000
+"""UTF-8 bytes of a text that are sent: about 6,000 tokens of English, and most endpoints take 8,000
+tokens. What follows is cut off, and said."""
+_REQUEST = 400_000
+"""UTF-8 bytes of the texts of one request: about 100,000 tokens; OpenAI takes 300,000."""
+_REFUSED = (400, 413, 422)
+"""What endpoints answer to a text, or to texts together, that are too long for them."""
+_LOG = logging.getLogger(__name__)
 
 # US dollars per million tokens, as published by the maker in 2024 and 2025.
 PRICES = {
@@ -66,7 +79,7 @@ class ApiModel:
       base_url: e.g. `https://api.openai.com/v1` or `http://127.0.0.1:8000/v1`.
       model: name of the model there.
       cache: the SQLite file.
-      batch: texts in one request.
+      batch: most texts in one request.
       timeout: seconds for one request.
       retries: after failures that may pass.
 
@@ -118,8 +131,8 @@ class ApiModel:
         return hashlib.sha256(whole.encode()).hexdigest()
 
     def missing(self, texts: Iterable[str]) -> list[str]:
-        """The distinct texts that are not kept yet."""
-        distinct = list(dict.fromkeys(texts))
+        """The distinct texts, as they would be sent, that are not kept yet."""
+        distinct = list(dict.fromkeys(map(_cut, texts)))
         with closing(self._open()) as store:
             kept = {row[0] for row in store.execute("select key from vectors")}
         return [text for text in distinct if self._key(text) not in kept]
@@ -138,11 +151,17 @@ class ApiModel:
         """`[n, width]` vectors; what is not kept is fetched and kept batch by batch.
 
         Raises:
-          DataError: if the endpoint fails for good, answers something else, or changes the width of
-            its vectors; what was fetched before is kept.
+          DataError: if the endpoint fails for good, refuses a text, answers something else, or
+            changes the width of its vectors; what was fetched before is kept.
         """
         import openai
 
+        whole, texts = texts, [_cut(text) for text in texts]
+        if cut := len({given for given, sent in zip(whole, texts, strict=True) if given != sent}):
+            _LOG.warning(
+                "%s: %d text%s of more than %d bytes cut there",
+                self.model, cut, "s" * (cut > 1), LONGEST,
+            )  # fmt: skip
         missing = self.missing(texts)
         # Before anything is fetched: what a changed endpoint sends must not join what is kept.
         kept = self._kept(texts)
@@ -153,14 +172,13 @@ class ApiModel:
             max_retries=self._retries,
         )
         with client:
-            for start in range(0, len(missing), self.batch):
-                batch = missing[start : start + self.batch]
-                vectors = self._fetch(client, batch)
-                self._same_width(vectors)
-                self._keep(batch, vectors)
-                kept.update(zip(batch, vectors, strict=True))
-                if advance is not None:
-                    advance(len(batch))
+            for batch in _batches(missing, self.batch):
+                for part, vectors in self._fetched(client, batch):
+                    self._same_width(vectors)
+                    self._keep(part, vectors)
+                    kept.update(zip(part, vectors, strict=True))
+                    if advance is not None:
+                        advance(len(part))
         return np.stack([kept[text] for text in texts]) if texts else np.zeros((0, 0), np.float32)
 
     def _kept(self, texts: Iterable[str]) -> dict[str, np.ndarray]:
@@ -193,7 +211,27 @@ class ApiModel:
         with closing(self._open()) as store, store:
             store.executemany("insert or replace into vectors values (?, ?)", rows)
 
+    def _fetched(
+        self, client: openai.OpenAI, batch: Sequence[str]
+    ) -> Iterator[tuple[Sequence[str], list[np.ndarray]]]:
+        """The batch in as many parts as the endpoint wants, each with its vectors."""
+        import openai
+
+        try:
+            yield batch, self._fetch(client, batch)
+        except openai.APIStatusError as error:
+            if len(batch) == 1:
+                start = _masked(batch[0])[:60]
+                raise DataError(
+                    f"{self.shown} refused a text ({error.status_code}): {_answer(error)}",
+                    hint=f"the text begins {start!r}; what was fetched is kept",
+                ) from None  # the cause may carry the request with its key
+            half = len(batch) // 2
+            yield from self._fetched(client, batch[:half])
+            yield from self._fetched(client, batch[half:])
+
     def _fetch(self, client: openai.OpenAI, batch: Sequence[str]) -> list[np.ndarray]:
+        """The vectors of a batch; raises `openai.APIStatusError` if the batch itself is refused."""
         import openai
 
         try:
@@ -205,9 +243,8 @@ class ApiModel:
             vectors = [np.asarray(item.embedding, dtype=np.float32) for item in ordered]
         except openai.OpenAIError as error:
             status = getattr(error, "status_code", None)
-            if status == 413 and len(batch) > 1:  # its limit is below ours
-                half = len(batch) // 2
-                return self._fetch(client, batch[:half]) + self._fetch(client, batch[half:])
+            if status in _REFUSED:
+                raise
             wrong = isinstance(status, int) and 400 <= status < 500 and status not in (408, 429)
             then = (
                 "check the key, the model's name and the address"
@@ -246,10 +283,37 @@ def _reason(error: Exception) -> str:
     return f"{type(error).__name__}{f' {status}' if status else ''}: {first}"
 
 
+def _answer(error: openai.APIStatusError) -> str:
+    """What the server said, in its own words."""
+    said = error.body.get("message") if isinstance(error.body, dict) else None
+    return _masked(str(said or error))[:300]
+
+
 def _masked(text: str) -> str:
     # Before anything is cut off: of a key that the cut goes through, the rest would stay.
     secret = os.environ.get(KEY)
     return text.replace(secret, "***") if secret else text
+
+
+def _cut(text: str) -> str:
+    if 4 * len(text) <= LONGEST:
+        return text
+    return text.encode()[:LONGEST].decode(errors="ignore")
+
+
+def _batches(texts: Iterable[str], most: int) -> Iterator[list[str]]:
+    """Texts in their order, at most so many together and at most `_REQUEST` bytes."""
+    batch: list[str] = []
+    size = 0
+    for text in texts:
+        length = len(text.encode())
+        if batch and (len(batch) == most or size + length > _REQUEST):
+            yield batch
+            batch, size = [], 0
+        batch.append(text)
+        size += length
+    if batch:
+        yield batch
 
 
 def _host(url: str) -> str:
