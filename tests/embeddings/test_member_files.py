@@ -84,6 +84,22 @@ def test_members_may_be_numbers_and_posts_need_no_text(tmp_path: Path) -> None:
         ({}, {"column": "text"}, ConfigError, "accepted: lists of numbers"),
         ({}, {"age": "text"}, ConfigError, "accepted: days"),
         ({"days": [0.0] * 6 + [None, None]}, {"age": "days"}, ConfigError, "1 of them missing"),
+        # The row is the file's own: the first has no vector and is left out.
+        (
+            {
+                "vector": [None, *[[1.0, 0.0]] * 7],
+                "days": [0.0] * 4 + [-2.5, float("nan"), 0.0, 0.0],
+            },
+            {"age": "days"},
+            DataError,
+            r"column 'days', row 4: -2.5; accepted: ages in days",
+        ),
+        (
+            {"days": [0.0] * 6 + [float("inf"), 0.0]},
+            {"age": "days"},
+            DataError,
+            "row 6: inf",
+        ),
         ({}, {"retrieve_for": "Adda"}, UsageError, "did you mean 'Ada'"),
         ({}, {"distance": 0.0}, UsageError, "distance > 0"),
         ({"vector": [[1.0, 0.0]] * 7 + [[1.0]]}, {}, DataError, "different widths"),
@@ -102,6 +118,14 @@ def test_what_cannot_be_used_is_named(
     out = tmp_path / options.pop("out") if "out" in options else None
     with pytest.raises(error, match=words):
         summarise_members(source, out, **options)
+
+
+def test_times_given_as_ages_give_weights(tmp_path: Path) -> None:
+    source = posts(tmp_path / "v.parquet", days=[1_700_000_000 + i for i in range(8)])
+    found = summarise_members(source, None, age="days")
+    weights = [row["weight"] for row in found["interests"] if row["member"] == "Ada"]
+    assert sum(weights) == pytest.approx(1)
+    assert min(weights) > 0.3
 
 
 def test_files_that_are_no_parquet(tmp_path: Path) -> None:

@@ -52,6 +52,17 @@ def test_a_new_post_outweighs_old_ones():
     assert interests[0].weight == pytest.approx(3 / (3 + 6 / 16))
 
 
+def test_only_the_differences_of_ages_count_however_large_they_are():
+    ages = np.array([360.0] * 6 + [0.0] * 3)
+    near = cluster_member(two_topics(), ages=ages.tolist())
+    for more in (1e5, 1.7e9):  # posts of a long time ago; times in seconds given as ages
+        far = cluster_member(two_topics(), ages=(ages + more).tolist())
+        assert [i.weight for i in far] == pytest.approx([i.weight for i in near])
+        assert [i.rows for i in far] == [i.rows for i in near]
+    lost = cluster_member(two_topics(), ages=[1e15] * 6 + [0.0] * 3)
+    assert [i.weight for i in lost] == [1, 0]
+
+
 def test_the_medoid_is_the_most_central_post():
     angles = np.array([0.0, 0.1, 0.2, 0.5])
     vectors = np.stack([np.cos(angles), np.sin(angles)], axis=1).astype(np.float32)
@@ -90,3 +101,6 @@ def test_wrong_numbers_are_refused():
         cluster_member(np.zeros((0, 3), dtype=np.float32))
     with pytest.raises(UsageError, match="distance > 0"):
         cluster_member(two_topics(), distance=0)
+    for age in (-1.0, float("nan"), float("inf")):
+        with pytest.raises(UsageError, match=rf"post 2 has the age {age:g}; accepted: days"):
+            cluster_member(two_topics(), ages=[0.0, 3.0, age, *[0.0] * 6])

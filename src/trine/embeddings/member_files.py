@@ -44,7 +44,7 @@ def summarise_members(
         None: none.
       member: column that names the member.
       column: column of vectors.
-      age: column of ages in days; empty: all the same.
+      age: column of ages in days, 0 or more; empty: all the same.
       distance: see `cluster_member`.
       most: see `cluster_member`.
       retrieve_for: also find the posts of others nearest to this member's interests.
@@ -56,7 +56,7 @@ def summarise_members(
 
     Raises:
       ConfigError: a column that is not there or of another type.
-      DataError: a file that cannot be read or has no vector.
+      DataError: a file that cannot be read or has no vector; an age that is none, with its row.
       UsageError: a member who is not there, numbers out of range.
     """
     frame = _read(vectors, member, column, age)
@@ -65,7 +65,7 @@ def summarise_members(
         raise DataError(f"{vectors} has no row with both a member and a vector")
     matrix = _unit(usable[column], vectors)
     names = cast_column(usable[member], pl.String, f"{vectors}: column {member!r}")
-    ages = None if not age else _ages(usable[age], age)
+    ages = None if not age else _ages(usable, age)
     if retrieve_for is not None and retrieve_for not in set(names):
         raise UsageError.unknown("member", retrieve_for, sorted(set(names)))
     text = next((name for name in _TEXTS if name in usable.columns), None)
@@ -189,13 +189,21 @@ def _unit(vectors: pl.Series, path: Path) -> np.ndarray:
     return matrix / length
 
 
-def _ages(ages: pl.Series, name: str) -> np.ndarray:
+def _ages(posts: pl.DataFrame, name: str) -> np.ndarray:
+    ages = posts[name]
     if not ages.dtype.is_numeric() or ages.null_count():
         raise ConfigError(
             f"column {name!r} holds {ages.dtype}, {ages.null_count()} of them missing",
             accepted="days as numbers in every row",
         )
-    return ages.cast(pl.Float64).to_numpy()
+    days = ages.cast(pl.Float64).to_numpy()
+    odd = np.flatnonzero(~(np.isfinite(days) & (days >= 0)))
+    if len(odd):
+        raise DataError(
+            f"column {name!r}, row {posts['__row'][int(odd[0])]}: {days[odd[0]]:g}",
+            accepted="ages in days, finite and 0 or more",
+        )
+    return days
 
 
 def _write(found: dict[str, list[Interest]], out: Path, member: str, places: Sequence[int]) -> None:

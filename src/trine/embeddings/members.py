@@ -53,11 +53,11 @@ def cluster_member(
       vectors: `[n, width]` of one member's posts, length one.
       distance: height at which Ward's tree is cut.
       most: clusters kept; the lightest are left out and the weights made to sum to 1 again.
-      ages: of each post, in days; None: all the same.
+      ages: of each post, in days, 0 or more; None: all the same.
       half_life: days after which a post counts half.
 
     Raises:
-      UsageError: no post, or numbers out of range.
+      UsageError: no post, or numbers out of range, an age among them.
     """
     if not len(vectors):
         raise UsageError("a member without posts", accepted="at least one")
@@ -66,14 +66,21 @@ def cluster_member(
             f"distance {distance}, most {most}, half life {half_life}",
             accepted="distance > 0, most >= 1, half life > 0",
         )
+    age = np.zeros(len(vectors)) if ages is None else np.asarray(ages, dtype=np.float64)
+    odd = np.flatnonzero(~(np.isfinite(age) & (age >= 0)))
+    if len(odd):
+        raise UsageError(
+            f"post {odd[0]} has the age {age[odd[0]]:g}", accepted="days, finite and 0 or more"
+        )
     from scipy.cluster.hierarchy import fcluster, ward
 
     if len(vectors) == 1:
         groups = np.ones(1, dtype=np.int64)
     else:
         groups = fcluster(ward(vectors.astype(np.float64)), t=distance, criterion="distance")
-    age = np.zeros(len(vectors)) if ages is None else np.asarray(ages, dtype=np.float64)
-    weights = 0.5 ** (age / half_life)
+    # As shares the weights are the same whenever the count begins: from the newest post none of a
+    # whole member is lost to underflow, however old all of them are.
+    weights = 0.5 ** ((age - age.min()) / half_life)
     found: list[Interest] = []
     for group in np.unique(groups):
         rows = np.flatnonzero(groups == group)
