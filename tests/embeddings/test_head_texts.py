@@ -17,7 +17,7 @@ from trine.embeddings.tasks import Task
 FITTED = HeadConfig(start="fitted", rows=64, fit_variants=2)
 
 
-def pair_task(n: int = 12) -> Task:
+def pair_task(n: int = 12, **more: str) -> Task:
     import polars as pl
 
     frame = pl.DataFrame(
@@ -31,18 +31,20 @@ def pair_task(n: int = 12) -> Task:
         },
         schema_overrides={"labels": pl.List(pl.String)},
     )
-    return Task(TaskConfig(name="words", source="t.csv", kind="pairs", pair="pair"), frame)
+    config = TaskConfig(name="words", source="t.csv", kind="pairs", pair="pair", **more)
+    return Task(config, frame)
 
 
 def test_the_mixture_has_equal_shares_of_training_rows_only() -> None:
     tasks = head_tasks()
-    texts, labels = mixture(tasks, 40, Seeds(0).generator("m"))
+    found = mixture(tasks, 40, Seeds(0).generator("m"))
+    texts, labels = found.texts, found.labels
     assert len(texts) == len(labels) == 40
     assert labels[0] in {f"topics:{word}" for word in WORDS[:3]}
     assert labels[20:] == [None] * 20
     allowed = {text for task in tasks for text in task.train["text"]}
     assert set(texts) <= allowed
-    assert mixture(tasks, 40, Seeds(0).generator("m"))[0] == texts
+    assert mixture(tasks, 40, Seeds(0).generator("m")).texts == texts
 
 
 def test_variants_stand_in_the_group_of_their_text_and_have_no_label() -> None:
@@ -68,6 +70,32 @@ def test_both_sides_of_a_pair_are_in_one_group() -> None:
     assert sizes.tolist() == [6] * 12  # two sides, two variants of each
     first = [text for text, group in zip(found.texts, found.groups, strict=True) if group == 0]
     assert first[:2] == ["one two three 0", "eins zwei drei 0"]
+
+
+def test_every_text_and_variant_stands_behind_the_prefix_of_its_task() -> None:
+    plain = head_texts([*head_tasks(), pair_task()], FITTED, Seeds(0).generator("m"))
+    found = head_texts([*head_tasks(), pair_task(prefix="q: ")], FITTED, Seeds(0).generator("m"))
+    assert (found.texts, found.labels) == (plain.texts, plain.labels)
+    assert set(plain.prefixes) == {None}
+    labels = [label and label.partition(":")[0] for label in found.labels]
+    n = labels.index(None, labels.index("words"))
+    assert [prefix for prefix, label in zip(found.prefixes, labels, strict=True) if label] == [
+        "q: " if label == "words" else None for label in labels if label
+    ]
+    assert found.prefixes[n:] == [prefix for prefix in found.prefixes[:n] for _ in range(2)]
+    asked: list[tuple[str | None, list[str]]] = []
+
+    def encode(prefix: str | None, texts: list[str]) -> np.ndarray:
+        asked.append((prefix, texts))
+        return np.array([[len(prefix or ""), found.texts.index(text)] for text in texts])
+
+    vectors = found.vectors(encode)
+    assert [prefix for prefix, _ in asked] == [None, "q: "]
+    assert vectors[:, 0].tolist() == [len(prefix or "") for prefix in found.prefixes]
+    assert vectors[:, 1].tolist() == [found.texts.index(text) for text in found.texts]
+    asked.clear()
+    plain.vectors(encode)
+    assert asked == [(None, plain.texts)]  # as they are, in one call
 
 
 @pytest.mark.parametrize("start", ["pca", "whitened"])

@@ -44,6 +44,19 @@ def test_the_head_is_the_pca_of_the_trained_encoders_vectors(model: SentenceTran
     )
 
 
+@pytest.mark.parametrize("again", [False, True])
+def test_texts_stand_behind_the_prefixes_of_their_tasks(tmp_path: Path, again: bool):
+    tasks = [label_task("own", prefix="red blue "), label_task("plain", seed=2)]
+    own, plain = (task.train["text"].to_list() for task in tasks)
+    made = small_encoder(tmp_path)
+    vectors = Encoder.of(made).encode([f"red blue {text}" for text in own] + plain)
+    add_head(made, tasks[1:] if again else tasks, HeadConfig(), Seeds(0))
+    if again:
+        refit_head(made, tasks, HeadConfig(), Seeds(0))
+    weight, bias = (value.detach().numpy() for value in head_of(made).linear.parameters())
+    assert bias == pytest.approx(-weight @ vectors.mean(axis=0), abs=1e-4)
+
+
 def test_a_head_without_closed_form_stays(model: SentenceTransformer):
     before = head_of(model).linear.weight.detach().clone()
     for start in ("random", "none"):

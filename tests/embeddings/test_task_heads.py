@@ -48,6 +48,17 @@ def test_each_head_is_the_one_that_the_task_alone_would_have(
         assert bias == pytest.approx(linear.bias.detach().numpy(), abs=1e-4)
 
 
+def test_each_head_is_of_texts_behind_the_tasks_prefix(model: SentenceTransformer):
+    tasks = [label_task("one", prefix="red "), label_task("two", seed=2)]
+    heads = fit_task_heads(model, tasks, HeadConfig(), Seeds(0))
+    for task in tasks:
+        refit_head(model, [task], HeadConfig(), Seeds(0))
+        own = head_of(model).linear.bias.detach().numpy()
+        assert heads[task.name][1] == pytest.approx(own, abs=1e-4)
+    plain = fit_task_heads(model, [label_task("one")], HeadConfig(), Seeds(0))
+    assert heads["one"][1] != pytest.approx(plain["one"][1], abs=1e-3)
+
+
 def test_scores_are_those_of_the_model_with_that_head(
     model: SentenceTransformer, tasks: list[Task]
 ):

@@ -220,7 +220,8 @@ def add_head(
     given = head_texts(tasks, config, seeds.generator("mixture"))
     if not given.texts:
         raise UsageError("no training text to start the head from", accepted="a task to train on")
-    vectors = Encoder.of(model).encode(given.texts)
+    encoder = Encoder.of(model)
+    vectors = given.vectors(lambda prefix, texts: encoder.with_prefix(prefix).encode(texts))
     weight, bias = start_head(
         vectors, given.labels, config, seeds.generator("head"), widths, given.groups
     )

@@ -15,7 +15,7 @@ Our own choice, measured on development splits (docs/embeddings/results.md).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -36,12 +36,30 @@ class HeadTexts:
     Attributes:
       texts: n of them.
       labels: of each, as `task:label`; None: none known. Variants have none.
+      prefixes: what its task puts before each; None: the model's own prefix.
       groups: `[n]` number of the group of each; None: every text is alone.
     """
 
     texts: list[str]
     labels: list[str | None]
+    prefixes: list[str | None]
     groups: np.ndarray | None = None
+
+    def vectors(self, encode: Callable[[str | None, list[str]], np.ndarray]) -> np.ndarray:
+        """`[n, d]` vectors, the texts of each prefix encoded together.
+
+        Args:
+          encode: a prefix and texts to vectors.
+        """
+        if all(prefix is None for prefix in self.prefixes):
+            return encode(None, self.texts)
+        places = {
+            prefix: [i for i, own in enumerate(self.prefixes) if own == prefix]
+            for prefix in dict.fromkeys(self.prefixes)
+        }
+        parts = [encode(key, [self.texts[i] for i in rows]) for key, rows in places.items()]
+        order = np.concatenate(list(places.values()))
+        return np.concatenate(parts)[np.argsort(order)]
 
 
 def head_texts(
@@ -54,29 +72,29 @@ def head_texts(
       config: of the head.
       generator: of the choice, and of the variants.
     """
-    texts, labels = mixture(tasks, config.rows, generator)
+    chosen = mixture(tasks, config.rows, generator)
     if not config.fit_variants or config.start != "fitted":
-        return HeadTexts(texts, labels)
+        return chosen
     pairs = {task.name for task in tasks if task.kind == "pairs"}
     first: dict[str, int] = {}
     groups = [
         first.setdefault(label, i) if label and label.partition(":")[0] in pairs else i
-        for i, label in enumerate(labels)
+        for i, label in enumerate(chosen.labels)
     ]
     made: list[str] = []
-    for text in texts:
-        others = generator.integers(len(texts), size=config.fit_variants)
-        made += [variant(text, texts[other], generator) for other in others]
+    for text in chosen.texts:
+        others = generator.integers(len(chosen.texts), size=config.fit_variants)
+        made += [variant(text, chosen.texts[other], generator) for other in others]
+    own = [prefix for prefix in chosen.prefixes for _ in range(config.fit_variants)]
     return HeadTexts(
-        texts + made,
-        labels + [None] * len(made),
+        chosen.texts + made,
+        chosen.labels + [None] * len(made),
+        chosen.prefixes + own,
         np.array(groups + list(np.repeat(groups, config.fit_variants)), dtype=np.int64),
     )
 
 
-def mixture(
-    tasks: Sequence[Task], rows: int, generator: np.random.Generator
-) -> tuple[list[str], list[str | None]]:
+def mixture(tasks: Sequence[Task], rows: int, generator: np.random.Generator) -> HeadTexts:
     """Training texts of all tasks in equal shares, and a label of each that names its task too.
 
     Both texts of a pair are there, with a label of their own.
@@ -88,6 +106,7 @@ def mixture(
     """
     texts: list[str] = []
     labels: list[str | None] = []
+    prefixes: list[str | None] = []
     trained = [task for task in tasks if task.train.height and task.config.role == "train"]
     for task in trained:
         pairs = task.kind == "pairs"
@@ -103,7 +122,8 @@ def mixture(
             labels += [f"{task.name}:{place}" for place in places] * 2
         else:
             labels += [None] * chosen.height
-    return texts, labels
+        prefixes += [task.config.prefix] * (len(texts) - len(prefixes))
+    return HeadTexts(texts, labels, prefixes)
 
 
 def variant(text: str, other: str, generator: np.random.Generator) -> str:

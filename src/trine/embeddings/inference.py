@@ -179,8 +179,10 @@ class Encoder:
             pass_cost=PASS_COST if is_cpu else _GPU_PASS_COST,
         )
 
-    def with_prefix(self, prefix: str) -> Encoder:
-        """The same encoder with another text put before every text."""
+    def with_prefix(self, prefix: str | None) -> Encoder:
+        """The same encoder with another text put before every text; None: itself."""
+        if prefix is None:
+            return self
         other = copy.copy(self)
         other.prefix = prefix
         return other

@@ -49,7 +49,7 @@ def refit_head(
     place = next(i for i, module in enumerate(model) if module is head)
     below = torch.nn.Sequential(*list(model)[:place])
     encoder = Encoder.of(model, modules=below)
-    vectors = encoder.encode(given.texts)
+    vectors = given.vectors(lambda prefix, texts: encoder.with_prefix(prefix).encode(texts))
     weight, bias = start_head(
         vectors, given.labels, config, seeds.generator("head"), widths, given.groups
     )

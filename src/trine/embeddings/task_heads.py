@@ -63,7 +63,14 @@ def fit_task_heads(
       seeds: as for the shared head; each task draws the texts that it would draw alone.
       widths: leading numbers that `fitted` fits.
     """
-    known = TextVectors(_below_head(model).encode)
+    below = _below_head(model)
+    stores: dict[str | None, TextVectors] = {}
+
+    def encode(prefix: str | None, texts: list[str]) -> np.ndarray:
+        if prefix not in stores:
+            stores[prefix] = TextVectors(below.with_prefix(prefix).encode)
+        return stores[prefix].get(texts)
+
     trained = [task for task in tasks if task.config.role == "train"]
     plain = [task for task in trained if task.kind == "unlabelled"]
     heads: dict[str, Head] = {}
@@ -72,7 +79,7 @@ def fit_task_heads(
             continue
         own = [each for each in trained if each is task or each in plain]
         given = head_texts(own, config, seeds.generator("mixture"))
-        vectors = known.get(given.texts)
+        vectors = given.vectors(encode)
         heads[task.name] = start_head(
             vectors, given.labels, config, seeds.generator("head"), widths, given.groups
         )
@@ -149,8 +156,7 @@ def evaluate_heads(
     def store(task: Task, name: str, head: Head) -> TextVectors:
         prefix = task.config.prefix
         if prefix not in encoders:
-            own = below if prefix is None else below.with_prefix(prefix)
-            encoders[prefix] = TextVectors(own.encode)
+            encoders[prefix] = TextVectors(below.with_prefix(prefix).encode)
         if (prefix, name) not in stores:
             stores[prefix, name] = TextVectors(_through(encoders[prefix], head))
         return stores[prefix, name]

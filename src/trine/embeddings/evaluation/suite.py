@@ -94,7 +94,7 @@ def encoder_of(
 ) -> Callable[[list[str]], np.ndarray]:
     """Texts to `[n, width]` vectors by a model, in its own prefix or the given one."""
     encoder = model if isinstance(model, Encoder) else Encoder.of(model)
-    return encoder.encode if prefix is None else encoder.with_prefix(prefix).encode
+    return encoder.with_prefix(prefix).encode
 
 
 def evaluate_model(
