@@ -5,8 +5,8 @@ same texts again and again. So their output is kept by token ids, and a batch ru
 texts that are new. With f of L layers frozen, and a backward pass at twice the forward's cost, a
 step costs (3L - 3f) / (3L - 2f) of one that freezes without keeping.
 
-What is kept is not part of a checkpoint (it may be as large as memory allows). A resumed run computes
-it again, in other batches, so it differs from one that was never stopped in the last bits.
+What is kept is not part of a checkpoint (it may be as large as memory allows). A resumed run
+computes it again, in other batches, so it differs from one that was never stopped in the last bits.
 
 The model keeps its modules, names and weights: only `forward` of the encoder is another while the
 cache is on, so saving, checkpoints and optimisers see no difference.
