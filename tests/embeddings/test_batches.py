@@ -329,5 +329,51 @@ def test_confusable_labels_from_texts() -> None:
     assert len(encoded) == 4 * 16  # no more texts than needed
 
 
+def test_neighbours_of_a_path_are_other_whole_paths() -> None:
+    # Nearest to `a / 0` are `a`, then `a / 1`, then `b / 2`, by the angles of their texts.
+    angles = {"0": 0.0, "1": 0.2, "2": 0.5, "3": 3.0}
+    paths = [["a" if leaf in "01" else "b", leaf] for leaf in angles for _ in range(6)]
+    rows = training_rows(task(paths, "hierarchical", texts=[path[1] for path in paths]))
+
+    def encode(given: list[str]) -> np.ndarray:
+        chosen = np.array([angles[text] for text in given])
+        return np.stack([np.cos(chosen), np.sin(chosen)], axis=1)
+
+    def found(kind: TrainingRows, nested: bool) -> dict[str, list[str]]:
+        rng = np.random.default_rng(0)
+        near = confusable_labels(kind.texts, kind.keys, encode, rng, nested=nested, count=3)
+        return {
+            name: [kind.names[i] if i >= 0 else "-" for i in own]
+            for name, own in zip(kind.names, near, strict=True)
+        }
+
+    near = found(rows, nested=True)
+    assert near["a / 0"] == ["a / 1", "b / 2", "b / 3"]
+    assert near["b / 2"] == ["a / 1", "a / 0", "b / 3"]
+    assert near["a"] == ["b / 2", "b / 3", "-"]
+    # Of leaves that are labels of one level the neighbours are the same.
+    flat = training_rows(task([[path[1]] for path in paths], texts=rows.texts))
+    leaves = {f"{'a' if leaf in '01' else 'b'} / {leaf}": leaf for leaf in angles}
+    assert {leaf: [leaves[n] for n in near[name]] for name, leaf in leaves.items()} == found(
+        flat, nested=False
+    )
+    # A path that ends early is neither above nor below a stranger, but above its own.
+    short = [*paths, *[["a"]] * 6]
+    rows = training_rows(task(short, "hierarchical", texts=[path[-1] for path in short]))
+    angles["a"] = 0.1
+    assert found(rows, nested=True)["a / 0"] == ["a / 1", "b / 2", "b / 3"]
+    assert found(rows, nested=True)["b / 2"] == ["a / 1", "a", "a / 0"]
+
+
+def test_couples_of_a_confusable_path_have_a_partner_above_if_there_is_none_beside() -> None:
+    paths = [["a", "0"]] * 8 + [["b", str(i)] for i in range(8)]
+    rows = training_rows(task(paths, "hierarchical"))
+    near = np.full((len(rows.names), 1), -1)
+    near[rows.names.index("a / 0")] = rows.names.index("b / 3")
+    for batch in some(sampler(rows, 8, hard=0.75, neighbours=near), 50):
+        inside = [paths[row][0] for row in batch]
+        assert inside.count("b") != 1  # one text of it would have no positive
+
+
 def test_one_label_has_no_neighbour() -> None:
     assert nearest_labels(np.ones((1, 3)), 5).shape == (1, 0)

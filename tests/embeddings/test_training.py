@@ -30,6 +30,7 @@ from trine.core.seeding import Seeds
 from trine.embeddings.config import Recipe, TaskConfig, TrainingConfig
 from trine.embeddings.interrupts import StopAfterStep
 from trine.embeddings.losses import loss_name, make_loss
+from trine.embeddings.tasks import Task
 from trine.embeddings.train_run import plan, train
 from trine.embeddings.trainer import WEIGHTS, WHOLE, last_checkpoint
 from trine.embeddings.training import expected_updates, fit, make_trainer
@@ -286,6 +287,22 @@ def test_prefix_and_length_of_texts(tmp_path: Path) -> None:
         ids = inputs["text_input_ids"]
         assert ids.shape[1] == 8
         assert set(ids[:, 1].tolist()) == {5 + WORDS.index(word)}
+
+
+def test_hard_negatives_of_a_tree_are_whole_paths(tmp_path: Path) -> None:
+    flat = label_task(kind="hierarchical", label=("area", "topic"))
+    paths = [
+        ["things" if own in ("money", "colours") else "nature", own]
+        for (own,) in flat.frame["labels"].to_list()
+    ]
+    task = Task(flat.config, flat.frame.with_columns(pl.Series("labels", paths)))
+    recipe = small_recipe([task], steps=1, hard_negatives=0.5)
+    trainer = make_trainer(
+        small_encoder(tmp_path), [task], recipe, directory=tmp_path / "c", seeds=Seeds(0)
+    )
+    names = trainer.plan.rows[0].names
+    near = trainer.plan.neighbours["topic"]
+    assert {names[i] for i in near.ravel() if i >= 0} == {" / ".join(path) for path in paths}
 
 
 def test_a_loss_that_is_not_finite_stops_the_run(tmp_path: Path) -> None:

@@ -91,7 +91,8 @@ class TaskBatchSampler(DefaultBatchSampler):
       batch_size: texts, or pairs of texts.
       seeds: of this task.
       hard: share of the couples (or pairs) from confusable labels.
-      neighbours: `[L, m]` confusable labels of each key; None: no such share.
+      neighbours: `[L, m]` confusable labels of each key, -1 where there are fewer; None: no such
+        share.
     """
 
     def __init__(
@@ -142,6 +143,8 @@ class TaskBatchSampler(DefaultBatchSampler):
                 else:
                     key = self._neighbour(keys, rng)
                     anchor = decks[key].draw(batch.__contains__)
+                    if anchor is not None and self.rows.kind == "hierarchical":
+                        key = self._key_of(anchor, rng)  # nobody else may have its whole path
                 if anchor is None or key is None:
                     continue
                 batch[anchor] = None
@@ -206,8 +209,10 @@ class TaskBatchSampler(DefaultBatchSampler):
 
     def _neighbour(self, keys: list[int], rng: np.random.Generator) -> int:
         assert self.neighbours is not None
-        near = self.neighbours[keys[int(rng.integers(len(keys)))]]
-        return int(near[int(rng.integers(len(near)))])
+        key = keys[int(rng.integers(len(keys)))]
+        near = self.neighbours[key]
+        near = near[near >= 0]
+        return int(near[int(rng.integers(len(near)))]) if len(near) else key
 
     def _neighbour_of_row(self, batch: list[int], rng: np.random.Generator) -> int:
         row = batch[int(rng.integers(len(batch)))]

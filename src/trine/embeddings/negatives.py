@@ -4,11 +4,14 @@ The centroid of a label is the mean unit vector of (at most 16 of) its training 
 neighbours of a label are the labels with the nearest centroids by cosine. A batch that holds
 neighbours makes the contrast tell them apart; which share of a batch that should be is a choice of
 the recipe (`training.hard_negatives`). Whether the paper mines negatives is not known.
+
+Of labels in several levels only whole paths are neighbours: a level above has the texts of all its
+paths, so it is near to each of them without being another label.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 import numpy as np
 
@@ -37,22 +40,41 @@ def label_centroids(vectors: np.ndarray, labels: Sequence[Sequence[int]], count:
     return sums / np.maximum(np.linalg.norm(sums, axis=1, keepdims=True), 1e-12)
 
 
-def nearest_labels(centroids: np.ndarray, count: int, *, block: int = 2048) -> np.ndarray:
+def nearest_labels(
+    centroids: np.ndarray,
+    count: int,
+    *,
+    paths: Collection[tuple[int, ...]] = (),
+    block: int = 2048,
+) -> np.ndarray:
     """`[L, min(count, L - 1)]` other labels, nearest first; ties by number.
 
     Args:
       centroids: `[L, d]` unit vectors.
       count: neighbours of each.
+      paths: of labels in several levels the whole path and its beginnings, longest first. Then only
+        whole paths are found, none that begins with the other or is a beginning of it; -1 where
+        there are fewer of them.
       block: rows of the similarity matrix that are in memory at a time.
     """
-    total = len(centroids)
+    related: dict[int, set[int]] = {}
+    for path in paths:
+        for label in path:
+            related.setdefault(label, set()).update(path)
+    whole = np.full(total := len(centroids), not paths)
+    whole[[path[0] for path in paths]] = True
     count = min(count, total - 1)
     found = np.empty((total, max(count, 0)), dtype=np.int64)
     for begin in range(0, total, block):
         similar = centroids[begin : begin + block] @ centroids.T
         rows = np.arange(len(similar))
         similar[rows, begin + rows] = -np.inf
-        found[begin : begin + block] = np.argsort(-similar, axis=1, kind="stable")[:, :count]
+        similar[:, ~whole] = -np.inf
+        for row in rows if related else ():
+            similar[row, list(related.get(begin + row, ()))] = -np.inf
+        order = np.argsort(-similar, axis=1, kind="stable")[:, :count]
+        none = np.isneginf(np.take_along_axis(similar, order, axis=1))
+        found[begin : begin + block] = np.where(none, -1, order)
     return found
 
 
@@ -62,6 +84,7 @@ def confusable_labels(
     encode: Callable[[list[str]], np.ndarray],
     rng: np.random.Generator,
     *,
+    nested: bool = False,
     count: int = NEIGHBOURS,
     per_label: int = TEXTS_PER_LABEL,
 ) -> np.ndarray:
@@ -72,7 +95,8 @@ def confusable_labels(
       labels: of each row, numbered from 0.
       encode: texts to `[n, d]` vectors, e.g. of the untuned base.
       rng: which texts stand for a label with many.
-      count: neighbours of each label.
+      nested: whether the labels of a row are a path and its beginnings, longest first.
+      count: neighbours of each label; with `nested` -1 where there are fewer.
       per_label: texts that a centroid is a mean of, at most.
     """
     total = 1 + max(max(own, default=-1) for own in labels)
@@ -85,4 +109,5 @@ def confusable_labels(
             chosen.append(int(row))
     vectors = encode([texts[row] for row in chosen])
     centroids = label_centroids(vectors, [labels[row] for row in chosen], total)
-    return nearest_labels(centroids, count)
+    paths = {tuple(own) for own in labels} if nested else set()
+    return nearest_labels(centroids, count, paths=paths)

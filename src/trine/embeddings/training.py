@@ -350,7 +350,8 @@ def _neighbours(
             return np.asarray(model.encode(texts, prompt=prompt, show_progress_bar=False))
 
         rng = seeds.generator("centroids", own.name)
-        found[own.name] = confusable_labels(own.texts, own.keys, encode, rng)
+        nested = own.kind == "hierarchical"
+        found[own.name] = confusable_labels(own.texts, own.keys, encode, rng, nested=nested)
     return found
 
 
