@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -173,6 +174,35 @@ def test_broken_exports_are_named(exported: tuple[Any, Path, Path], tmp_path: Pa
     (tmp_path / "tokenizer.json").write_bytes((exported[1] / "tokenizer.json").read_bytes())
     with pytest.raises(DataError, match="not an ONNX graph"):
         open_onnx(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "words"),
+    [
+        ("trine_onnx.json", b'{"max_tokens": 51', "trine_onnx.json is not JSON"),
+        ("trine_onnx.json", b"\xff\xfe\x00", "trine_onnx.json is not JSON"),
+        ("trine_onnx.json", b"[]", "trine_onnx.json has no max_tokens that can be used"),
+        ("trine_onnx.json", b'{"max_tokens": 0}', "has no max_tokens"),
+        ("trine_onnx.json", b'{"max_tokens": 8, "prefix": ""}', "has no pad_token"),
+        ("trine_onnx.json", b'{"max_tokens": 8, "prefix": null}', "has no prefix"),
+        ("tokenizer.json", None, "has no tokenizer.json"),
+        ("tokenizer.json", b"", "tokenizer.json is not a tokenizer"),
+        ("tokenizer.json", b'{"version": "1.0"', "tokenizer.json is not a tokenizer"),
+    ],
+)
+def test_damaged_exports_are_one_line(
+    exported: tuple[Any, Path, Path], tmp_path: Path, name: str, content: bytes | None, words: str
+) -> None:
+    folder = tmp_path / "damaged"
+    shutil.copytree(exported[1], folder)
+    if content is None:
+        (folder / name).unlink()
+    else:
+        (folder / name).write_bytes(content)
+    with pytest.raises(DataError, match=words) as caught:
+        open_onnx(folder)
+    assert "export the model again" in str(caught.value)
+    assert "\n" not in str(caught.value)
 
 
 def test_names_of_encoders(exported: tuple[Any, Path, Path], tmp_path: Path) -> None:

@@ -26,6 +26,7 @@ from trine.embeddings.quiet import quiet_export
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
+    from transformers import PreTrainedTokenizerFast
 
     from trine.embeddings.tasks import Task
 
@@ -35,6 +36,7 @@ GRAPH = "model.onnx"
 _SETTINGS = "trine_onnx.json"
 _TOKENIZER = "tokenizer.json"
 _FILES = frozenset({GRAPH, _SETTINGS, _TOKENIZER})
+_AGAIN = "export the model again: trine embeddings export MODEL --onnx"
 _LOG = logging.getLogger(__name__)
 
 
@@ -65,7 +67,7 @@ class OnnxBackend:
         except Exception as error:  # onnxruntime's own errors have no common base but this
             raise DataError(
                 f"{graph} is not an ONNX graph that can be run: {error}",
-                hint="export the model again: trine embeddings export MODEL --onnx",
+                hint=_AGAIN,
             ) from error
         self._inputs = [entry.name for entry in self._session.get_inputs()]
 
@@ -91,26 +93,44 @@ def open_onnx(
     """The encoder of an exported folder.
 
     Raises:
-      DataError: if the folder is not one.
+      DataError: if the folder is not one, or a file of it is missing or damaged.
     """
     if not has_onnx(folder):
         raise DataError(
             f"{folder} has no {GRAPH} with its {_SETTINGS}",
             hint="make it with: trine embeddings export MODEL --onnx",
         )
-    from transformers import PreTrainedTokenizerFast
-
-    settings = json.loads((folder / _SETTINGS).read_text(encoding="utf-8"))
-    tokenizer = PreTrainedTokenizerFast(
-        tokenizer_file=str(folder / _TOKENIZER), pad_token=settings["pad_token"]
-    )
+    settings = _settings(folder / _SETTINGS)
     return Encoder(
-        tokenizer,
+        _tokenizer(folder / _TOKENIZER, settings["pad_token"]),
         OnnxBackend(folder / GRAPH, threads),
-        max_tokens=int(settings["max_tokens"]),
-        prefix=str(settings["prefix"]),
+        max_tokens=settings["max_tokens"],
+        prefix=settings["prefix"],
         token_budget=token_budget,
     )
+
+
+def _settings(path: Path) -> dict[str, Any]:
+    try:
+        settings: Any = json.loads(path.read_bytes())
+    except ValueError as error:
+        raise DataError(f"{path} is not JSON ({error})", hint=_AGAIN) from error
+    for name, kind in (("max_tokens", int), ("prefix", str), ("pad_token", str)):
+        value = settings.get(name) if isinstance(settings, dict) else None
+        if type(value) is not kind or (kind is int and value < 1):
+            raise DataError(f"{path} has no {name} that can be used", hint=_AGAIN)
+    return settings
+
+
+def _tokenizer(path: Path, pad_token: str) -> PreTrainedTokenizerFast:
+    from transformers import PreTrainedTokenizerFast
+
+    if not path.is_file():
+        raise DataError(f"{path.parent} has no {path.name}", hint=_AGAIN)
+    try:
+        return PreTrainedTokenizerFast(tokenizer_file=str(path), pad_token=pad_token)
+    except Exception as error:  # the reader's own errors have no common base but this
+        raise DataError(f"{path} is not a tokenizer: {str(error)[:160]}", hint=_AGAIN) from error
 
 
 def export_onnx(model: SentenceTransformer, folder: Path, *, int8: bool = False) -> Path:
