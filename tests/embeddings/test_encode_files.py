@@ -15,7 +15,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from trine.core.errors import ConfigError, DataError
+from trine.core.errors import ConfigError, DataError, UsageError
 from trine.embeddings.encode_files import encode_file
 from trine.embeddings.json_columns import JsonColumns
 from trine.embeddings.table_files import read_table
@@ -152,6 +152,39 @@ def test_parts_of_another_run_are_not_mixed_in(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="another input, model or setting"):
         encode_file(tmp_path / "a.csv", out, lengths, model="another", chunk=2)
     assert encode_file(tmp_path / "a.csv", out, lengths, model="m", chunk=2).resumed == 2
+
+
+def test_a_second_command_is_refused_and_disturbs_nothing(tmp_path: Path) -> None:
+    _csv(tmp_path / "a.csv")
+    out, parts = tmp_path / "o.parquet", tmp_path / "o.parquet.parts"
+    refused: list[str] = []
+
+    def encode(texts: Sequence[str]) -> np.ndarray:
+        half = parts / ".000000.12ab34cd.tmp.parquet"  # as the first command writes it
+        half.write_bytes(b"PAR1")
+        with pytest.raises(UsageError) as caught:
+            encode_file(tmp_path / "a.csv", out, lengths, model="m", chunk=2)
+        refused.append(str(caught.value))
+        assert half.exists()
+        half.unlink()
+        return lengths(texts)
+
+    done = encode_file(tmp_path / "a.csv", out, encode, model="m", chunk=2)
+    assert (done.rows, done.resumed) == (4, 0)
+    assert set(refused) == {
+        f"{parts} is in use by process {os.getpid()}; wait for that command, or stop it"
+    }
+    assert not parts.exists()
+    assert encode_file(tmp_path / "a.csv", out, lengths, model="m").rows == 4
+
+
+def test_parts_that_nobody_knows_are_not_used(tmp_path: Path) -> None:
+    _csv(tmp_path / "a.csv")
+    parts = tmp_path / "o.parquet.parts"
+    parts.mkdir()  # of a command that was killed while it removed them
+    pl.DataFrame({"text": ["other"], "vector": [[0.0]]}).write_parquet(parts / "000000.parquet")
+    done = encode_file(tmp_path / "a.csv", tmp_path / "o.parquet", lengths, model="m")
+    assert (done.rows, done.width, done.resumed) == (4, 2, 0)
 
 
 def test_columns_of_json_lines_may_come_and_go(tmp_path: Path) -> None:

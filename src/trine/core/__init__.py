@@ -4,7 +4,7 @@ Map:
 
 * `errors`, `extras`: the tree of user errors with exit codes; optional features.
 * `config`: defaults < TOML file < `--set a.b=value`, one frozen pydantic model.
-* `runs`, `records`, `artifacts`: run directories, metrics, atomic files.
+* `runs`, `records`, `artifacts`, `locks`: run directories, metrics, atomic files, one at a time.
 * `seeding`: one seed to named generators.
 * `executors`, `sweep`, `progress`: many cells over processes, resumable, with a progress bar.
 * `stats`, `tables`, `figures`, `report`: numbers to something a person reads.

@@ -30,6 +30,7 @@ __all__ = [
     "read_json",
     "read_metadata",
     "read_toml",
+    "writable",
     "write_arrays",
     "write_bytes",
     "write_json",
@@ -77,6 +78,19 @@ def check_writable(path: Path) -> None:
     finally:
         with suppress(OSError):
             trial.unlink(missing_ok=True)
+
+
+@contextmanager
+def writable(directory: Path) -> Generator[None]:
+    """Says that a directory cannot be written when the block finds so.
+
+    Raises:
+      DataError: on a full disk or missing permission.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise _cannot("write", directory, error) from error
 
 
 @contextmanager

@@ -12,11 +12,10 @@ configuration finds its own directory again: a finished run is recognised and re
 unfinished one goes on. Each stage asks whether its output exists (`Run.stage`); outputs are written
 atomically, so existing means whole.
 
-One process at a time works in a directory. The lock is the operating system's (`flock`): it
-disappears with its process however that ends, so a killed run never has to be unlocked by hand.
+One process at a time works in a directory (see `trine.core.locks`); a killed run never has to be
+unlocked by hand.
 """
 
-import fcntl
 import logging
 import os
 import platform
@@ -24,9 +23,8 @@ import re
 import shutil
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Generator, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
@@ -36,9 +34,10 @@ from typing import IO, Literal, Self, TypeVar
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 import trine
-from trine.core.artifacts import make_directory, read_json, write_json, write_toml
+from trine.core.artifacts import make_directory, read_json, writable, write_json, write_toml
 from trine.core.config import config_hash, to_plain
 from trine.core.errors import ConfigError, DataError, Interrupted, UsageError
+from trine.core.locks import LOCK, is_locked, take_lock
 from trine.core.records import MetricsWriter
 from trine.core.seeding import Seeds
 
@@ -57,7 +56,6 @@ __all__ = [
 Status = Literal["new", "running", "finished", "failed", "interrupted"]
 Result = TypeVar("Result")
 
-_LOCK = ".lock"
 _SCHEMA = 1
 
 
@@ -191,7 +189,7 @@ class Run:
         return result
 
     def __enter__(self) -> Self:
-        self._lock = _take_lock(self.directory)
+        self._lock = take_lock(self.directory)
         try:
             # Of a process that was killed while writing; a list, since folders go with their files.
             for leftover in list(self.directory.rglob(".*.tmp*")):
@@ -201,7 +199,7 @@ class Run:
                     leftover.unlink(missing_ok=True)
             self._started = datetime.now(UTC)
             self._write(status="running", attempts=self._info.attempts + 1)
-            with _writable(self.directory):
+            with writable(self.directory):
                 self._log = _LogFile(self.directory / "log.txt", encoding="utf-8")
         except BaseException:
             self._unlock()
@@ -337,7 +335,7 @@ def _library_versions() -> dict[str, str]:
 
 def _is_abandoned(path: Path) -> bool:
     # Empty, or left by a process that was killed between config.toml and run.json.
-    ours = {"config.toml", _LOCK}
+    ours = {"config.toml", LOCK}
     return path.is_dir() and all(
         entry.name in ours or ".tmp" in entry.name for entry in path.iterdir()
     )
@@ -400,61 +398,8 @@ def remove_run(run: Run) -> None:
     Raises:
       UsageError: if a living process works in it.
     """
-    with _take_lock(run.directory):
+    with take_lock(run.directory):
         shutil.rmtree(run.directory)
-
-
-def is_locked(directory: Path) -> bool:
-    """Whether a living process works in a run directory."""
-    try:
-        with (directory / _LOCK).open("r") as file:
-            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except FileNotFoundError:
-        return False
-    except BlockingIOError:
-        return True
-    return False
-
-
-def _take_lock(directory: Path) -> IO[str]:
-    with _writable(directory):
-        file = (directory / _LOCK).open("a+")
-    try:
-        _lock(file)
-    except BlockingIOError:
-        file.seek(0)
-        owner = file.read().strip() or "unknown"
-        file.close()
-        raise UsageError(
-            f"{directory} is in use by process {owner}", hint="wait for it, or stop it"
-        ) from None
-    with _writable(directory):
-        file.truncate(0)
-        file.write(str(os.getpid()))
-        file.flush()
-    return file
-
-
-def _lock(file: IO[str], patience: int = 3) -> None:
-    # `is_locked` of another process holds the lock for an instant: look again before giving up.
-    for attempt in range(patience):
-        try:
-            return fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            if attempt == patience - 1:
-                raise
-            time.sleep(0.05)
-
-
-@contextmanager
-def _writable(directory: Path) -> Generator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise DataError(
-            f"cannot write {directory}: {error.strerror}",
-            hint="free some space or choose another place",
-        ) from error
 
 
 def _readable(records: Iterator[Path]) -> Iterator[Run]:

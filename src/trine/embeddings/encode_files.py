@@ -3,7 +3,8 @@
 The input is read in chunks of rows, and once before, so that what is wrong in it is said at once
 and not after hours. Each chunk's vectors are written at once as a part of their own in
 `OUT.parts/`; when the last is there, the parts are copied row group by row group into `OUT`, which
-appears whole or not at all. After a kill the same command skips the parts that are there.
+appears whole or not at all. After a kill the same command skips the parts that are there; while one
+command works there another is refused.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ import polars as pl
 
 from trine.core.artifacts import atomic_path, make_directory, write_json
 from trine.core.errors import ConfigError, DataError
+from trine.core.locks import take_lock
 from trine.core.progress import Progress, SilentProgress
 from trine.embeddings.table_chunks import look_through, table_chunks
 from trine.embeddings.table_files import cast_column
@@ -76,19 +78,21 @@ def encode_file(
     Raises:
       DataError: a source that is missing, broken or has no rows.
       ConfigError: a column that is not there, or a new one that is; parts of another run.
+      UsageError: another command is writing there.
     """
     if not source.is_file():
         raise DataError(f"no file {source}", hint="check the path")
     if out.suffix != ".parquet":
         raise ConfigError(f"output {out.name}", accepted="a name that ends in .parquet")
     parts = out.with_name(out.name + ".parts")
-    _claim(parts, source, model, text, column, keep, chunk)
-    try:
-        return _encode(source, out, parts, encode, text, column, keep, chunk, progress)
-    finally:
-        # Nothing was done yet: another attempt may be with other settings.
-        if parts.is_dir() and not any(parts.glob("[0-9]*.parquet")):
-            shutil.rmtree(parts, ignore_errors=True)
+    with take_lock(make_directory(parts)):
+        _claim(parts, source, model, text, column, keep, chunk)
+        try:
+            return _encode(source, out, parts, encode, text, column, keep, chunk, progress)
+        finally:
+            # Nothing was done yet: another attempt may be with other settings.
+            if parts.is_dir() and not any(parts.glob("[0-9]*.parquet")):
+                shutil.rmtree(parts, ignore_errors=True)
 
 
 def _encode(
@@ -223,5 +227,6 @@ def _claim(parts: Path, source: Path, model: str, *settings: object) -> None:
         for left in parts.glob(".*.tmp*"):
             left.unlink(missing_ok=True)
         return
-    make_directory(parts)
+    for left in parts.glob("[0-9]*.parquet"):  # nobody knows any more what they are of
+        left.unlink()
     write_json(record, identity)
