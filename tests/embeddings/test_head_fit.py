@@ -39,11 +39,18 @@ def _error(head: tuple[np.ndarray, np.ndarray], centre: np.ndarray, width: int) 
     return float(np.square(small @ small.T - aims @ aims.T).mean())
 
 
-def _start(start: str, labels: list[str | None] | None = None, widths=(4, WIDTH), **options):
+def _start(
+    start: str,
+    labels: list[str | None] | None = None,
+    widths=(4, WIDTH),
+    pair_tasks: tuple[str, ...] = (),
+    **options,
+):
     values = _vectors()
     config = HeadConfig.model_validate({"start": start, "fit_steps": 300, **options})
+    given = labels or [None] * len(values)
     found = start_head(
-        values, labels or [None] * len(values), config, np.random.default_rng(1), widths
+        values, given, config, np.random.default_rng(1), widths, pair_tasks=pair_tasks
     )
     return found, values.mean(axis=0)
 
@@ -114,14 +121,17 @@ def test_pairs_have_a_weight_of_their_own() -> None:
     values = _vectors()
     pairs: list[str | None] = [f"pairs:{i // 2}" for i in range(len(values))]
 
-    def within(**options: float) -> float:
-        head = _start("fitted", pairs, widths=(4,), fit_steps=40, **options)[0]
+    def within(pair_tasks: tuple[str, ...] = ("pairs",), **options: float) -> float:
+        head = _start("fitted", pairs, (4,), pair_tasks, fit_steps=40, **options)[0]
         small = _unit((values @ head[0].T + head[1])[:, :4])
         return float((small[::2] * small[1::2]).sum(axis=1).mean())
 
     without = within()
     assert within(fit_labels=1.0, fit_pairs=0.0) == without
     assert within(fit_pairs=1.0) == within(fit_labels=1.0) > without
+    # Labels that happen to have two texts each are labels all the same.
+    assert within((), fit_labels=0.0, fit_pairs=1.0) == without
+    assert within((), fit_labels=1.0, fit_pairs=0.0) > without
 
 
 def test_the_contrast_is_the_double_loop() -> None:
@@ -142,13 +152,20 @@ def test_the_contrast_is_the_double_loop() -> None:
 def test_labels_of_one_text_and_tasks_of_one_label_are_left_out() -> None:
     labels = ["a:1", "a:1", "a:2", "a:2", "a:3", "b:1", "b:1", None]
     groups = _label_rows(labels)
-    assert [[list(rows) for rows in task] for task in groups] == [[[0, 1], [2, 3]]]
-    rows, ids = _label_batch(groups[0], np.random.default_rng(0))
+    assert {k: [list(r) for r in rows] for k, rows in groups.items()} == {"a": [[0, 1], [2, 3]]}
+    rows, ids = _label_batch(groups["a"], np.random.default_rng(0))
     assert sorted(rows) == [0, 1, 2, 3]
     assert {(int(r) // 2, int(i)) for r, i in zip(rows, ids, strict=True)} in (
         {(0, 0), (1, 1)},
         {(0, 1), (1, 0)},
     )
+
+
+def test_a_batch_of_pairs_has_more_labels() -> None:
+    twice = [np.array([2 * i, 2 * i + 1]) for i in range(300)]
+    for pairs, most in ((True, 256), (False, 48)):
+        rows, ids = _label_batch(twice, np.random.default_rng(0), pairs=pairs)
+        assert len(rows) == len(ids) == 2 * most
 
 
 def test_whole_groups_go_into_a_batch() -> None:

@@ -65,6 +65,7 @@ def test_variants_stand_in_the_group_of_their_text_and_have_no_label() -> None:
 
 def test_both_sides_of_a_pair_are_in_one_group() -> None:
     found = head_texts([pair_task()], FITTED, Seeds(0).generator("m"))
+    assert found.pair_tasks == {"words"}
     assert found.groups is not None
     sizes = np.unique(found.groups, return_counts=True)[1]
     assert sizes.tolist() == [6] * 12  # two sides, two variants of each

@@ -223,8 +223,9 @@ def add_head(
     encoder = Encoder.of(model)
     vectors = given.vectors(lambda prefix, texts: encoder.with_prefix(prefix).encode(texts))
     weight, bias = start_head(
-        vectors, given.labels, config, seeds.generator("head"), widths, given.groups
-    )
+        vectors, given.labels, config, seeds.generator("head"), widths,
+        groups=given.groups, pair_tasks=given.pair_tasks,
+    )  # fmt: skip
     head = _dense(torch.from_numpy(weight), torch.from_numpy(bias))
     # The encoder's vectors are brought to length one before the head, as they were when it was
     # computed: the last module here is the base's own Normalize.

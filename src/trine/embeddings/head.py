@@ -14,7 +14,7 @@ leading numbers are those of whole vectors (`trine.embeddings.head_fit`).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import numpy as np
 
@@ -30,6 +30,7 @@ def start_head(
     generator: np.random.Generator,
     widths: Sequence[int] = (),
     groups: np.ndarray | None = None,
+    pair_tasks: Collection[str] = (),
 ) -> tuple[np.ndarray, np.ndarray]:
     """Weight `[d, d]` and bias `[d]` of a head to start from.
 
@@ -40,6 +41,7 @@ def start_head(
       generator: for `random` and `fitted`.
       widths: leading numbers that are used, for `fitted`; empty: all.
       groups: `[n]` of near texts, for `fitted`; None: every text is alone.
+      pair_tasks: names of the tasks of pairs, for `fitted`.
     """
     width = vectors.shape[1]
     values = np.asarray(vectors, dtype=np.float64)
@@ -53,24 +55,25 @@ def start_head(
     else:
         weight = _discriminants(values, labels, mean, config.shrinkage)
     if config.start == "fitted":
-        return _fitted(values, labels, weight, -weight @ mean, config, generator, widths, groups)
+        start = weight, -weight @ mean
+        return _fitted(values, labels, start, config, generator, widths, groups, pair_tasks)
     return weight.astype(np.float32), (-weight @ mean).astype(np.float32)
 
 
 def _fitted(
     values: np.ndarray,
     labels: Sequence[str | None],
-    weight: np.ndarray,
-    bias: np.ndarray,
+    start: tuple[np.ndarray, np.ndarray],
     config: HeadConfig,
     generator: np.random.Generator,
     widths: Sequence[int],
     groups: np.ndarray | None,
+    pair_tasks: Collection[str],
 ) -> tuple[np.ndarray, np.ndarray]:
     from trine.embeddings.head_fit import Aim, fit_head
 
     return fit_head(
-        values, labels, weight, bias,
+        values, labels, *start,
         widths=widths or (values.shape[1],),
         steps=config.fit_steps,
         rate=config.fit_rate,
@@ -79,6 +82,7 @@ def _fitted(
         pair_weight=config.fit_labels if config.fit_pairs is None else config.fit_pairs,
         generator=generator,
         groups=groups,
+        pair_tasks=pair_tasks,
     )  # fmt: skip
 
 

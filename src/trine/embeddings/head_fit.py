@@ -16,7 +16,7 @@ multilingual-e5-small it gave 3 to 6 points of STS-B over principal directions.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -64,6 +64,7 @@ def fit_head(
     pair_weight: float,
     generator: np.random.Generator,
     groups: np.ndarray | None = None,
+    pair_tasks: Collection[str] = (),
 ) -> tuple[np.ndarray, np.ndarray]:
     """Weight `[d, d]` and bias `[d]` moved so that leading numbers have the cosines of all.
 
@@ -78,10 +79,11 @@ def fit_head(
       rate: at the first of them.
       aim: what of the cosines is kept.
       label_weight: of the contrast of each task's labels; 0: labels play no part.
-      pair_weight: of the same of tasks whose every label has two texts, the sides of a pair.
+      pair_weight: of the same of `pair_tasks`, whose labels are the two sides of a pair.
       generator: of the batches.
       groups: `[n]` number of the group of near texts that each belongs to, which go into a batch
         together; None: every text is alone.
+      pair_tasks: names of the tasks of pairs.
     """
     device = "cuda" if torch.cuda.is_available() else "cpu"
     values = torch.from_numpy(np.asarray(vectors, dtype=np.float32)).to(device)
@@ -90,9 +92,9 @@ def fit_head(
     aims = functional.normalize(values - centre, dim=1)
     matrix = torch.tensor(weight, dtype=torch.float32, device=device, requires_grad=True)
     offset = torch.tensor(bias, dtype=torch.float32, device=device, requires_grad=True)
-    tasks = _label_rows(labels) if label_weight or pair_weight else []
-    shares = [pair_weight if _is_pairs(task) else label_weight for task in tasks]
-    contrasts = [(task, share) for task, share in zip(tasks, shares, strict=True) if share]
+    tasks = _label_rows(labels) if label_weight or pair_weight else {}
+    shares = {name: pair_weight if name in pair_tasks else label_weight for name in tasks}
+    contrasts = [(task, name in pair_tasks, shares[name]) for name, task in tasks.items()]
     optimizer = torch.optim.Adam([matrix, offset], lr=rate)
     draw = _batch_drawer(len(values), groups, generator)
     for step in range(steps):
@@ -100,8 +102,10 @@ def fit_head(
             part["lr"] = rate * (1 + math.cos(math.pi * step / steps)) / 2
         chosen = torch.from_numpy(draw()).to(device)
         loss = _same_cosines(values[chosen] @ matrix.T + offset, aims[chosen], widths, aim)
-        for task, share in contrasts:
-            rows, ids = _label_batch(task, generator)
+        for task, pairs, share in contrasts:
+            if not share:
+                continue
+            rows, ids = _label_batch(task, generator, pairs=pairs)
             numbers = values[torch.from_numpy(rows).to(device)] @ matrix.T + offset
             ids_there = torch.from_numpy(ids).to(device)
             loss = loss + share * _contrast(numbers, ids_there, widths)
@@ -153,27 +157,24 @@ def _contrast(numbers: Tensor, ids: Tensor, widths: Sequence[int]) -> Tensor:
     return loss
 
 
-def _label_rows(labels: Sequence[str | None]) -> list[list[np.ndarray]]:
+def _label_rows(labels: Sequence[str | None]) -> dict[str, list[np.ndarray]]:
     """Of each task the rows of each label that has at least two."""
     places: dict[str, dict[str, list[int]]] = {}
     for i, label in enumerate(labels):
         if label is not None:
             places.setdefault(label.partition(":")[0], {}).setdefault(label, []).append(i)
-    tasks = [
-        [np.array(rows) for rows in task.values() if len(rows) > 1] for task in places.values()
-    ]
-    return [task for task in tasks if len(task) > 1]
-
-
-def _is_pairs(task: list[np.ndarray]) -> bool:
-    return max(map(len, task)) == 2
+    tasks = {
+        name: [np.array(rows) for rows in task.values() if len(rows) > 1]
+        for name, task in places.items()
+    }
+    return {name: task for name, task in tasks.items() if len(task) > 1}
 
 
 def _label_batch(
-    task: list[np.ndarray], generator: np.random.Generator
+    task: list[np.ndarray], generator: np.random.Generator, *, pairs: bool = False
 ) -> tuple[np.ndarray, np.ndarray]:
     """Rows of some labels of a task, at least two of each, and the number of each one's label."""
-    most = max(_MOST_LABELS, _BATCH // 2 if _is_pairs(task) else 0)
+    most = max(_MOST_LABELS, _BATCH // 2 if pairs else 0)
     chosen = generator.permutation(len(task))[:most]
     each = max(2, min(32, _BATCH // (2 * len(chosen))))
     parts = [generator.permutation(task[i])[:each] for i in chosen]

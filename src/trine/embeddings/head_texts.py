@@ -38,12 +38,14 @@ class HeadTexts:
       labels: of each, as `task:label`; None: none known. Variants have none.
       prefixes: what its task puts before each; None: the model's own prefix.
       groups: `[n]` number of the group of each; None: every text is alone.
+      pair_tasks: names of the tasks whose labels are the two sides of a pair.
     """
 
     texts: list[str]
     labels: list[str | None]
     prefixes: list[str | None]
     groups: np.ndarray | None = None
+    pair_tasks: frozenset[str] = frozenset()
 
     def vectors(self, encode: Callable[[str | None, list[str]], np.ndarray]) -> np.ndarray:
         """`[n, d]` vectors, the texts of each prefix encoded together.
@@ -75,7 +77,7 @@ def head_texts(
     chosen = mixture(tasks, config.rows, generator)
     if not config.fit_variants or config.start != "fitted":
         return chosen
-    pairs = {task.name for task in tasks if task.kind == "pairs"}
+    pairs = chosen.pair_tasks
     first: dict[str, int] = {}
     groups = [
         first.setdefault(label, i) if label and label.partition(":")[0] in pairs else i
@@ -91,6 +93,7 @@ def head_texts(
         chosen.labels + [None] * len(made),
         chosen.prefixes + own,
         np.array(groups + list(np.repeat(groups, config.fit_variants)), dtype=np.int64),
+        pairs,
     )
 
 
@@ -123,7 +126,8 @@ def mixture(tasks: Sequence[Task], rows: int, generator: np.random.Generator) ->
         else:
             labels += [None] * chosen.height
         prefixes += [task.config.prefix] * (len(texts) - len(prefixes))
-    return HeadTexts(texts, labels, prefixes)
+    pair_tasks = frozenset(task.name for task in trained if task.kind == "pairs")
+    return HeadTexts(texts, labels, prefixes, pair_tasks=pair_tasks)
 
 
 def variant(text: str, other: str, generator: np.random.Generator) -> str:

@@ -51,8 +51,9 @@ def refit_head(
     encoder = Encoder.of(model, modules=below)
     vectors = given.vectors(lambda prefix, texts: encoder.with_prefix(prefix).encode(texts))
     weight, bias = start_head(
-        vectors, given.labels, config, seeds.generator("head"), widths, given.groups
-    )
+        vectors, given.labels, config, seeds.generator("head"), widths,
+        groups=given.groups, pair_tasks=given.pair_tasks,
+    )  # fmt: skip
     with torch.no_grad():
         head.linear.weight.copy_(torch.from_numpy(weight))
         head.linear.bias.copy_(torch.from_numpy(bias))

@@ -81,8 +81,9 @@ def fit_task_heads(
         given = head_texts(own, config, seeds.generator("mixture"))
         vectors = given.vectors(encode)
         heads[task.name] = start_head(
-            vectors, given.labels, config, seeds.generator("head"), widths, given.groups
-        )
+            vectors, given.labels, config, seeds.generator("head"), widths,
+            groups=given.groups, pair_tasks=given.pair_tasks,
+        )  # fmt: skip
     return heads
 
 
