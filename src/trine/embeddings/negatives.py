@@ -71,7 +71,7 @@ def nearest_labels(
         similar[rows, begin + rows] = -np.inf
         similar[:, ~whole] = -np.inf
         for row in rows if related else ():
-            similar[row, list(related.get(begin + row, ()))] = -np.inf
+            similar[row, list(related.get(begin + int(row), ()))] = -np.inf
         order = np.argsort(-similar, axis=1, kind="stable")[:, :count]
         none = np.isneginf(np.take_along_axis(similar, order, axis=1))
         found[begin : begin + block] = np.where(none, -1, order)

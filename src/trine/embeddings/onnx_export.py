@@ -117,7 +117,7 @@ def _settings(path: Path) -> dict[str, Any]:
         raise DataError(f"{path} is not JSON ({error})", hint=_AGAIN) from error
     for name, kind in (("max_tokens", int), ("prefix", str), ("pad_token", str)):
         value = settings.get(name) if isinstance(settings, dict) else None
-        if type(value) is not kind or (kind is int and value < 1):
+        if type(value) is not kind or (isinstance(value, int) and value < 1):
             raise DataError(f"{path} has no {name} that can be used", hint=_AGAIN)
     return settings
 

@@ -168,6 +168,8 @@ def _branch_losses(run: Run, choices: Sequence[Choice]) -> list[Picture]:
 def _losses(
     metrics: pl.DataFrame, directory: Path, name: str, whose: str = "", steps: str = "step"
 ) -> Picture:
+    from matplotlib.ticker import MaxNLocator
+
     from trine.core.figures import Palette, house_style, new_figure, save_figure
 
     smooth = metrics.select("step", "task", "loss").with_columns(
@@ -181,7 +183,7 @@ def _losses(
             own = smooth.filter(pl.col("task") == task)
             axes.plot(own["step"].to_list(), own["mean"].to_list(), **palette.line(task))
         axes.set_xlabel(steps)
-        axes.xaxis.get_major_locator().set_params(integer=True)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.set_ylabel("loss")
         axes.legend(fontsize=7)
     saved = save_figure(figure, smooth, directory, name)
