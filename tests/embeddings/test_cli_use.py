@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from trine.core.errors import UsageError
 from trine.core.tables import to_markdown
 from trine.embeddings import api
 from trine.embeddings.bases import BASES
-from trine.embeddings.comparing import compare
+from trine.embeddings.comparing import compare, shown_names
 from trine.embeddings.comparing_report import comparison_table, main_scores, write_comparison
 from trine.embeddings.tasks import ScoreRow
 
@@ -293,6 +294,40 @@ def test_a_table_has_a_column_for_each_model_and_gaps_where_nothing_is() -> None
     assert "| task | language | metric | rows | a, 4-d | b, 4-d |" in text
     assert "| t | all | accuracy | 10 | 55.0 | 70.0 |" in text
     assert comparison_table([]).frame.height == 0
+
+
+def test_models_are_called_short_where_that_is_clear(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for folder in ("a/en", "b/en", "c/fr", "run1/model", "run2/model", "d/run1/model", "deep/x"):
+        (tmp_path / folder).mkdir(parents=True)
+    assert shown_names(["a/en", "minilm", "c/fr"], "far") == ["en", "minilm", "fr", "far"]
+    assert shown_names(["a/en", "b/en", "c/fr"]) == ["a/en", "b/en", "fr"]
+    assert shown_names(["run1/model", "run2/model"]) == ["run1/model", "run2/model"]
+    assert shown_names(["run1/model", "d/run1/model"]) == ["run1/model", "d/run1/model"]
+    assert shown_names(["minilm", "c/fr"], "minilm") == ["minilm", "fr", "api:minilm"]
+    assert shown_names(["c/fr"], "fr") == ["c/fr", "api:fr"]
+    # A link that looks like another folder's short name.
+    (tmp_path / "run1" / "model-x").mkdir()
+    (tmp_path / "e" / "run1").mkdir(parents=True)
+    (tmp_path / "e" / "run1" / "model-x").symlink_to(tmp_path / "deep" / "x")
+    (tmp_path / "x").mkdir()
+    monkeypatch.chdir(tmp_path / "e")
+    with pytest.raises(UsageError, match="2 models would be called 'run1/model-x'; give one of"):
+        shown_names(["run1/model-x", "../x", "../run1/model-x"])
+    with pytest.raises(UsageError, match="given twice"):
+        shown_names(["minilm", "minilm"])
+
+
+def test_folders_of_the_same_name_are_compared(call: Any, room: Path) -> None:
+    shutil.copytree(room / "tiny", room / "two" / "tiny")
+    words = ("compare", "tiny", "two/tiny", "--suite", "suite.toml", "--draws", "2")
+    code, out, _ = call(*words, "--out", "same.html")
+    assert code == 0
+    assert "tiny, 16-d" in out
+    assert "two/tiny, 16-d" in out
+    assert "two/tiny, 16-d" in (room / "same.html").read_text()
 
 
 def test_a_page_of_nothing_is_refused(tmp_path: Path) -> None:

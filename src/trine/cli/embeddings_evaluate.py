@@ -106,10 +106,11 @@ def compare(
     if (api is None) != (api_model is None):
         raise UsageError("--api and --api-model go together", accepted="both or neither")
     tasks = suite_tasks(suite, "trine embeddings compare")
-    from trine.embeddings.comparing import api_scores, api_texts
+    from trine.embeddings.comparing import api_scores, api_texts, shown_names
     from trine.embeddings.comparing import compare as run_compare
     from trine.embeddings.comparing_report import comparison_table, write_comparison
 
+    shown = shown_names(models, api_model or "")
     endpoint: Any = None
     if api is not None and api_model is not None:
         from trine.embeddings.api import ApiModel
@@ -126,12 +127,12 @@ def compare(
     theirs: list[Any] = []
     if endpoint is not None:
         theirs = api_scores(
-            endpoint, tasks, widths=widths, max_rows=max_rows, draws=draws,
+            endpoint, tasks, model_name=shown[-1], widths=widths, max_rows=max_rows, draws=draws,
             progress=make_progress(),
         )  # fmt: skip
     rows = run_compare(
-        models, tasks, mixture=mixture_tasks(mixture), widths=widths, max_rows=max_rows,
-        draws=draws, progress=make_progress(),
+        models, tasks, shown=shown[: len(models)], mixture=mixture_tasks(mixture), widths=widths,
+        max_rows=max_rows, draws=draws, progress=make_progress(),
     )  # fmt: skip
     rows += theirs
     written = f"page: {write_comparison(rows, out)}" if out is not None else ""

@@ -8,6 +8,7 @@ those of the suite, or of the recipe that a model beside it was trained on.
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
@@ -28,7 +29,7 @@ from trine.embeddings.tasks import ScoreRow, Task
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
 
-__all__ = ["api_scores", "api_texts", "compare", "open_model", "open_scored"]
+__all__ = ["api_scores", "api_texts", "compare", "open_model", "open_scored", "shown_names"]
 
 _PCA = re.compile(r"^(?P<base>.+)\+pca(?P<width>\d+)$")
 
@@ -84,6 +85,7 @@ def compare(
     names: Sequence[str],
     tasks: Sequence[Task],
     *,
+    shown: Sequence[str] | None = None,
     mixture: Sequence[Task] | None = None,
     widths: Sequence[int] | None = None,
     max_rows: int | None = None,
@@ -96,6 +98,7 @@ def compare(
     Args:
       names: see `open_model`, or the folder of an export; each once.
       tasks: of the suite.
+      shown: what each model is called in the rows; None: see `shown_names`.
       mixture: tasks whose training texts a PCA is fitted on; None: the suite's.
       widths: of the vectors; None: each model's own.
       max_rows: see `evaluate_model`.
@@ -104,24 +107,48 @@ def compare(
       progress: where to tell how far it is.
 
     Raises:
-      UsageError: a name given twice; more directions than a base has.
+      UsageError: a name given twice, or two that would look the same; more directions than a base
+        has.
     """
     from trine.embeddings.encoder import check_name
 
-    if len(set(names)) < len(names):
-        raise UsageError("a model is given twice", accepted="each once")
+    shown = shown_names(names) if shown is None else shown
     rows: list[ScoreRow] = []
     fitted = tasks if mixture is None else mixture
     for name in names:  # before hours of others
         _check_pca(name, fitted)
         if not (_PCA.match(name) or name in BASES or folder_named(name)):
             check_name(name)
-    for name in names:
+    for name, called in zip(names, shown, strict=True):
         rows += evaluate_model(
-            open_scored(name, fitted), tasks, model_name=_short(name), widths=widths,
+            open_scored(name, fitted), tasks, model_name=called, widths=widths,
             max_rows=max_rows, draws=draws, seed=seed, progress=progress,
         )  # fmt: skip
     return rows
+
+
+def shown_names(names: Sequence[str], api_model: str = "") -> list[str]:
+    """What each model is called in tables, in the given order, a model of an endpoint at the end.
+
+    Short where that is clear; of folders with the same last name the path as it was given, and of
+    an endpoint's model with the name of another `api:NAME`.
+
+    Raises:
+      UsageError: a name given twice, or two that would look the same.
+    """
+    if len(set(names)) < len(names):
+        raise UsageError("a model is given twice", accepted="each once")
+    ends = [api_model] if api_model else []
+    short = [*map(_short, names), *ends]
+    whole = [*names, *(f"api:{name}" for name in ends)]
+    count = Counter(short)
+    shown = [s if count[s] == 1 else w for s, w in zip(short, whole, strict=True)]
+    for name, times in Counter(shown).items():
+        if times > 1:
+            raise UsageError(
+                f"{times} models would be called {name!r}", hint="give one of them by another path"
+            )
+    return shown
 
 
 def _short(name: str) -> str:
@@ -148,6 +175,7 @@ def api_scores(
     api: ApiModel,
     tasks: Sequence[Task],
     *,
+    model_name: str = "",
     widths: Sequence[int] | None = None,
     max_rows: int | None = None,
     draws: int = DRAWS,
@@ -157,7 +185,8 @@ def api_scores(
 ) -> list[ScoreRow]:
     """Scores of an endpoint; every answer is kept (see `trine.embeddings.api`).
 
-    It gets the texts as they are: a prefix of a task is for the encoders of this house.
+    It gets the texts without prefixes: these are for the encoders of this house. In the rows it is
+    called `model_name`; empty: as its model is called there.
     """
 
     def encode(texts: list[str]) -> np.ndarray:
@@ -165,6 +194,6 @@ def api_scores(
 
     store = TextVectors(encode)
     return evaluate_vectors(
-        lambda task: store, tasks, model_name=api.model, widths=widths, max_rows=max_rows,
-        draws=draws, seed=seed, progress=progress,
+        lambda task: store, tasks, model_name=model_name or api.model, widths=widths,
+        max_rows=max_rows, draws=draws, seed=seed, progress=progress,
     )  # fmt: skip
