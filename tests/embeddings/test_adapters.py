@@ -13,8 +13,6 @@ from tests.embeddings.tiny import tiny_encoder
 from trine.core.errors import UsageError
 from trine.core.seeding import Seeds
 from trine.embeddings.adapters import add_adapters, has_adapters, merge_adapters
-from trine.embeddings.encoder import average_with
-from trine.embeddings.inference import first_module
 
 TEXTS = ["the bank card", "a red storm"]
 
@@ -83,23 +81,6 @@ def test_their_start_is_of_the_seed_and_the_global_generator_is_left_alone(tmp_p
         )
     assert torch.equal(starts[0], starts[1])
     assert not torch.equal(starts[0], starts[2])
-
-
-def test_the_average_with_the_base_is_that_of_the_merged_weights(tmp_path: Path) -> None:
-    model = tiny_encoder(tmp_path)
-    base = {n: v.clone() for n, v in first_module(model).auto_model.state_dict().items()}
-    add_adapters(model, 2, Seeds(0))
-    start = {n: v.clone() for n, v in first_module(model).auto_model.state_dict().items()}
-    _moved(model)
-    end = {n: v.clone() for n, v in first_module(model).auto_model.state_dict().items()}
-    average_with(model, start, 0.25)
-    merge_adapters(model)
-    averaged = first_module(model).auto_model.state_dict()
-    name = "encoder.layer.1.attention.self.query"
-    product = end[f"{name}.lora_B.default.weight"] @ end[f"{name}.lora_A.default.weight"]
-    torch.testing.assert_close(
-        averaged[f"{name}.weight"], base[f"{name}.weight"] + 0.25 * 2 * product
-    )
 
 
 def test_a_model_without_adapters_is_left_as_it_is(tmp_path: Path) -> None:

@@ -22,7 +22,6 @@ from trine.embeddings.config import Kind, LossName, TaskConfig, TrainingConfig
 from trine.embeddings.losses import (
     TaskLoss,
     Teacher,
-    label_weights,
     loss_name,
     make_criterion,
     make_loss,
@@ -30,6 +29,7 @@ from trine.embeddings.losses import (
 )
 from trine.embeddings.losses.info_nce import contrast
 from trine.embeddings.losses.packing import embed, length_pieces, pack
+from trine.embeddings.losses.weights import weights_of
 
 MIXED = [
     sentence(1, 2),
@@ -149,18 +149,18 @@ LABELS: dict[Kind, list[Any]] = {
 
 
 @pytest.mark.parametrize("kind", list(LABELS))
-def test_label_weights_are_those_of_a_double_loop(kind: Kind) -> None:
+def test_weights_of_labels_are_those_of_a_double_loop(kind: Kind) -> None:
     rows = [row if isinstance(row, list) else [row] for row in LABELS[kind]]
-    weights = label_weights(kind, torch.tensor(LABELS[kind]))
+    weights = weights_of(kind)(torch.tensor(LABELS[kind]))
     for i, a in enumerate(rows):
         for j, b in enumerate(rows):
             assert float(weights[i, j]) == pytest.approx(loop_weight(kind, a, b), abs=1e-6)
 
 
 def test_weights_by_hand() -> None:
-    multi = label_weights("multi", torch.tensor([[1, 1, 0], [0, 1, 1]]))
+    multi = weights_of("multi")(torch.tensor([[1, 1, 0], [0, 1, 1]]))
     assert float(multi[0, 1]) == pytest.approx(1 / 3)
-    tree = label_weights("hierarchical", torch.tensor([[4, 1, 7], [4, 1, 8], [5, 1, 7]]))
+    tree = weights_of("hierarchical")(torch.tensor([[4, 1, 7], [4, 1, 8], [5, 1, 7]]))
     assert float(tree[0, 1]) == pytest.approx(2 / 3)
     assert float(tree[0, 2]) == 0  # the same names under another root are other labels
 
@@ -217,7 +217,7 @@ def test_masking_takes_the_false_negatives_out() -> None:
     # Four texts of one label at one point, one of another far off: nothing is left to push.
     texts = torch.tensor([[1.0, 0.0]] * 4 + [[-1.0, 0.0]])
     labels = torch.tensor([0, 0, 0, 0, 1])
-    same = label_weights("single", labels)
+    same = weights_of("single")(labels)
     others = ~torch.eye(5, dtype=torch.bool)
     masked = contrast(texts @ texts.T, same, temperature=0.05, positives="mask", valid=others)
     assert float(masked) == pytest.approx(0, abs=1e-6)

@@ -330,7 +330,7 @@ def average_with(model: SentenceTransformer, start: dict[str, Any], weight: floa
     ensembles), Section 3.
 
     Args:
-      model: trained; changed.
+      model: trained, adapters merged; changed.
       start: state of the transformer before training, by name.
       weight: 0 to 1 of the trained one.
     """
@@ -338,8 +338,7 @@ def average_with(model: SentenceTransformer, start: dict[str, Any], weight: floa
 
     with torch.no_grad():
         for name, value in first_module(model).auto_model.state_dict().items():
-            # Of an adapter's product B A only B, which starts at zero, is scaled: the average.
-            if not value.is_floating_point() or "lora_A" in name:
+            if not value.is_floating_point():
                 continue
             old = start[name].to(value.device)
             if not value.equal(old):  # what is frozen stays so, to the last bit

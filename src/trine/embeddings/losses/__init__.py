@@ -9,13 +9,11 @@ from trine.embeddings.losses.registry import (
     trained_widths,
 )
 from trine.embeddings.losses.task_loss import TaskLoss
-from trine.embeddings.losses.weights import label_weights
 
 __all__ = [
     "LOSSES",
     "TaskLoss",
     "Teacher",
-    "label_weights",
     "loss_name",
     "make_criterion",
     "make_loss",

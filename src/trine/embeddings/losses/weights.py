@@ -18,11 +18,14 @@ from torch import Tensor
 
 from trine.embeddings.config import Kind
 
-__all__ = ["label_weights", "weights_of"]
+__all__ = ["weights_of"]
 
 
 def weights_of(kind: Kind) -> Callable[[Tensor], Tensor]:
-    """The rule of a kind of task; `graded` has none, its pairs carry scores."""
+    """The rule of a kind of task: labels to `[B, B]` float32 weights, symmetric.
+
+    The diagonal is a text with itself. `graded` has no rule: its pairs carry scores.
+    """
     rules = {
         "single": _equal,
         "pairs": _equal,
@@ -30,16 +33,6 @@ def weights_of(kind: Kind) -> Callable[[Tensor], Tensor]:
         "hierarchical": _shared_depth,
     }
     return rules[kind]
-
-
-def label_weights(kind: Kind, labels: Tensor) -> Tensor:
-    """`[B, B]` weights, float32, symmetric; the diagonal is a text with itself.
-
-    Args:
-      kind: of the task.
-      labels: as in the module's table.
-    """
-    return weights_of(kind)(labels)
 
 
 def _equal(labels: Tensor) -> Tensor:
