@@ -247,7 +247,7 @@ class TrainingConfig(Config):
       positives: `all` (every same-label text in the batch is a positive) or `mask` (one positive,
         the other same-label texts taken out of the softmax).
       hard_negatives: share of a batch's labels that are neighbours (confusable labels).
-      margin: of `pair_margin`.
+      margin: of `pair_margin` a distance, of `pair_bce` the cosine of probability one half.
       widths: Matryoshka widths trained besides the recipe's dimension and the full width.
       distillation: weight of keeping the base's similarities between the texts of a batch.
       distillation_temperature: of the cosines there; None: that of the contrast. Smaller for a base

@@ -94,7 +94,8 @@ def prune_vocabulary(
 
     Args:
       model: whose first module is a transformer with a fast tokenizer.
-      texts: everything that matters: of all splits, so that evaluation is not hurt for nothing.
+      texts: whose tokens are kept; a recipe gives those that it may train on
+        (`trine.embeddings.building.training_texts`), none that are scored.
       keep_characters: whether every token of a single character stays.
 
     Raises:
