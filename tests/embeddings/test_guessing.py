@@ -115,7 +115,7 @@ def test_two_texts_and_a_score_are_graded() -> None:
 
 def test_two_texts_alone_are_pairs() -> None:
     found = guess(description=OTHERS, title=TEXTS, code=[str(1000 + i // 4) for i in range(N)])
-    assert options(found) == {"kind": "pairs", "text": "title", "pair": "description"}
+    assert options(found) == {"kind": "pairs", "text": "title", "pair": "description", "label": ""}
 
 
 def test_a_named_label_beside_two_texts_wins() -> None:

@@ -323,7 +323,7 @@ def test_tasks_may_leave_and_every_way_has_as_many_updates_on_a_task(
             assert single.filter(at)["score"].item() == pytest.approx(row.score, abs=1e-3)
     shown = pl.read_csv(run / "tables" / "choices.csv")
     ways = ["stays", "leaves after 5", "leaves after 2", "alone"]
-    assert shown.columns == ["seed", "task", "metric", *ways, "chosen"]
+    assert shown.columns == ["seed", "task", "metric", *ways, "se", "chosen"]
     assert shown["leaves after 5"].null_count() == 1  # one of two tasks had the last step
     page = (run / "report.html").read_text()
     assert "How long each task stays" in page
