@@ -140,8 +140,12 @@ def test_what_is_wrong_with_rows_is_said_and_stands_on_the_page(
 ) -> None:
     table = next(recipe.parent.glob("*.csv"))
     rows = table.read_text().splitlines()
-    table.write_text("\n".join([*rows, rows[1], ","]) + "\n")
-    told = "1 row(s) without text or label dropped; 1 repeated training row(s) dropped"
+    other = f"{rows[2].rpartition(',')[0]},else"
+    table.write_text("\n".join([*rows, rows[1], other, ","]) + "\n")
+    told = (
+        "1 row(s) without text, label, pair or score dropped; 1 repeated training row(s) dropped; "
+        "1 text(s) with different labels or scores"
+    )
     place = tmp_path / "run"
     assert told in run(capsys, str(recipe), "--dry-run")[2]
     code, _, err = run(capsys, str(recipe), "--run", str(place))

@@ -72,6 +72,17 @@ def test_classification_is_logistic_regression_on_eight_a_label(groups: int) -> 
     assert set(encoder.asked.values()) == {1}
 
 
+def test_draws_that_are_all_the_same_rows_say_nothing_of_an_error() -> None:
+    kinds = [i % 2 for i in range(40)]
+    texts, encoder = named(clouds(kinds, noise=1.2))
+    labels = [f"label {k}" for k in kinds]
+    few = 6  # three a label, and every draw wants eight
+    found = classification(
+        frame(texts[:few], labels[:few]), frame(texts[few:], labels[few:]), encoder.known()
+    )
+    assert found.se is None
+
+
 def test_classification_of_perfect_random_and_unseen() -> None:
     kinds = [i % 4 for i in range(80)]
     labels = [f"l{k}" for k in kinds]

@@ -121,7 +121,8 @@ def test_two_texts_alone_are_pairs() -> None:
 def test_a_named_label_beside_two_texts_wins() -> None:
     found = guess(title=TEXTS, body=OTHERS, label=cycle(LABELS))
     assert options(found) == {"text": "title"}
-    assert "column 'body' holds texts too and is not used" in found.reasons
+    told = "column 'body' holds texts too and is not used (to pair them: "
+    assert f'{told}kind = "pairs", pair = "body")' in found.reasons
 
 
 def test_split_and_language_columns() -> None:

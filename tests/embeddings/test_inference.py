@@ -166,7 +166,7 @@ def test_eight_bits_are_near_and_the_loss_is_measured(
 
 def test_broken_exports_are_named(exported: tuple[Any, Path, Path], tmp_path: Path) -> None:
     assert not has_onnx(tmp_path)
-    with pytest.raises(DataError, match="export MODEL --onnx"):
+    with pytest.raises(DataError, match=r"has no model\.onnx.*export MODEL --onnx"):
         open_onnx(tmp_path)
     (tmp_path / "model.onnx").write_bytes(b"nothing")
     settings = json.loads((exported[1] / "trine_onnx.json").read_text())
@@ -185,6 +185,8 @@ def test_broken_exports_are_named(exported: tuple[Any, Path, Path], tmp_path: Pa
         ("trine_onnx.json", b'{"max_tokens": 0}', "has no max_tokens"),
         ("trine_onnx.json", b'{"max_tokens": 8, "prefix": ""}', "has no pad_token"),
         ("trine_onnx.json", b'{"max_tokens": 8, "prefix": null}', "has no prefix"),
+        ("trine_onnx.json", None, "has no trine_onnx.json"),
+        ("model.onnx", None, "has no model.onnx"),
         ("tokenizer.json", None, "has no tokenizer.json"),
         ("tokenizer.json", b"", "tokenizer.json is not a tokenizer"),
         ("tokenizer.json", b'{"version": "1.0"', "tokenizer.json is not a tokenizer"),
@@ -200,7 +202,7 @@ def test_damaged_exports_are_one_line(
     else:
         (folder / name).write_bytes(content)
     with pytest.raises(DataError, match=words) as caught:
-        open_onnx(folder)
+        encoder_named(str(folder))  # it is told as an export, not as a folder without a model
     assert "export the model again" in str(caught.value)
     assert "\n" not in str(caught.value)
 

@@ -533,9 +533,10 @@ def test_what_was_dropped_and_odd_labels_are_told_in_a_line(tmp_path: Path) -> N
     ]  # fmt: skip
     _, facts = task_of(tmp_path, rows, ["split", "text", "label"], split="split")
     assert facts.remarks == (
-        "task cards: 1 row(s) without text or label dropped; 1 training row(s) dropped, their "
-        "text is in validation or test; 1 repeated training row(s) dropped; 2 label(s) with one "
-        "training row, which has no positive ('a', 'b'); 1 label(s) in no training row ('c')"
+        "task cards: 1 row(s) without text, label, pair or score dropped; 1 training row(s) "
+        "dropped, their text is in validation or test; 1 repeated training row(s) dropped; "
+        "2 label(s) with one training row, which has no positive ('a', 'b'); "
+        "1 label(s) in no training row ('c')"
     )
     assert TaskFacts("cards", rows=3).remarks == ""
 

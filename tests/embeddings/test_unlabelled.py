@@ -9,6 +9,7 @@ import torch
 from tests.embeddings.small_encoders import sentence, small_encoder
 from tests.embeddings.small_training import label_task, small_recipe
 from trine.core.errors import ConfigError
+from trine.core.progress import EventProgress
 from trine.core.records import read_metrics
 from trine.core.seeding import Seeds
 from trine.embeddings.config import Recipe, TaskConfig, load_recipe
@@ -48,15 +49,21 @@ def test_it_is_trained_on_beside_a_labelled_task(tmp_path: Path):
     tasks = [label_task(), plain_task(tmp_path)]
     recipe = small_recipe(tasks, distillation=1.0, steps=4)
     model = small_encoder(tmp_path / "model")
+    notes: list[str] = []
     done = fit(
         model, tasks, recipe, directory=tmp_path / "checkpoints", seeds=Seeds(0),
         metrics=tmp_path / "metrics.jsonl",
+        progress=EventProgress(lambda event: notes.append(event.note)),
     )  # fmt: skip
     assert done.updates == {"topic": 4, "plain": 4}
     plain = read_metrics(tmp_path / "metrics.jsonl").filter(pl.col("task") == "plain")
     assert plain["loss"].to_list() == [0.0] * 4
     # Apart from the base once the labelled task has moved the model, so there is something to keep.
-    assert plain["distillation"].to_list()[-1] > 0
+    kept = plain["distillation"].to_list()
+    assert kept[-1] > 0
+    # What is told of it is that, beside the progress and at the end.
+    assert min(kept) <= done.losses["plain"] <= max(kept)
+    assert [note for note in notes if note][-1].endswith(f"plain {kept[-1]:.2f}")
 
 
 def test_nothing_of_it_is_scored(tmp_path: Path):

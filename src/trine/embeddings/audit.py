@@ -21,7 +21,14 @@ import polars as pl
 
 from trine.core.tables import Column, Table
 from trine.embeddings.config import TaskConfig
-from trine.embeddings.loading import LONG, TaskFacts, describe, label_rows, read_rows
+from trine.embeddings.loading import (
+    LONG,
+    TaskFacts,
+    conflicts,
+    describe,
+    label_rows,
+    read_rows,
+)
 from trine.embeddings.splits import drop_leaks_and_repeats, every_text, row_key
 from trine.embeddings.tasks import Task
 
@@ -244,21 +251,11 @@ def _audit_task(config: TaskConfig, frame: pl.DataFrame, facts: TaskFacts) -> Ta
     languages = frame["language"].value_counts(sort=True)
     return TaskAudit(
         name=config.name, kind=config.kind, role=config.role, facts=facts, leaks=leaks,
-        conflicts=_conflicts(config, keyed), languages=dict(languages.iter_rows()), **labels,
+        conflicts=conflicts(config, frame), languages=dict(languages.iter_rows()), **labels,
     )  # fmt: skip
 
 
 _SCORED = ("validation", "test")
-
-
-def _conflicts(config: TaskConfig, keyed: pl.DataFrame) -> int:
-    if config.kind not in ("single", "multi", "hierarchical", "graded"):
-        return 0
-    value = pl.col("score") if config.kind == "graded" else pl.col("labels").list.sort()
-    if config.kind == "hierarchical":
-        value = pl.col("labels").list.last()
-    distinct = keyed.select("key", value.alias("value")).unique()
-    return distinct.group_by("key").len().filter(pl.col("len") > 1).height
 
 
 def _overlap(

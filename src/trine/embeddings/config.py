@@ -81,7 +81,7 @@ class TaskConfig(Config):
       licence: of the data, for the model card.
       origin: where it comes from, for the model card.
       published: scores of other models on the same test rows by the same measure, 0 to 100, shown
-        beside ours; a model's name, then the score.
+        beside ours by `transfer`; a model's name, then the score.
       published_source: where these scores were published; shown with them.
     """
 

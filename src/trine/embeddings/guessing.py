@@ -238,7 +238,10 @@ def _kind(
             if label is not None and named:
                 reasons.append(f"column {label.name!r} is not used")
             return {"kind": "pairs", "text": first, "pair": second}
-        reasons.append(f"column {second!r} holds texts too and is not used")
+        reasons.append(
+            f"column {second!r} holds texts too and is not used "
+            f'(to pair them: kind = "pairs", pair = "{second}")'
+        )
     if label is None:
         raise DataError(
             f"{source}: texts in {first!r} and no label; its columns: {', '.join(table.columns)}",
@@ -272,7 +275,8 @@ def _labelled(
     if levels:
         values |= {"kind": "hierarchical", "label": (*levels, label.name)}
         named = ", ".join(repr(name) for name in levels)
-        reasons.append(f"{named} follows from {label.name!r}: hierarchical, coarse to fine")
+        follow = "follow" if len(levels) > 1 else "follows"
+        reasons.append(f"{named} {follow} from {label.name!r}: hierarchical, coarse to fine")
     outside = [name for name in _OUTSIDE if name in label.values]
     if outside:
         values["drop_labels"] = tuple(outside)

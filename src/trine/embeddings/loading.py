@@ -27,13 +27,20 @@ from trine.core.errors import ConfigError, DataError, nearest
 from trine.core.seeding import Seeds
 from trine.embeddings.config import Recipe, TaskConfig
 from trine.embeddings.languages import check_language, language_code
-from trine.embeddings.splits import drop_leaks_and_repeats, every_text, make_split, named_split
+from trine.embeddings.splits import (
+    drop_leaks_and_repeats,
+    every_text,
+    make_split,
+    named_split,
+    row_key,
+)
 from trine.embeddings.table_files import cast_column, read_table
 from trine.embeddings.tasks import Task
 
 __all__ = [
     "LONG",
     "TaskFacts",
+    "conflicts",
     "describe",
     "label_rows",
     "load_task",
@@ -58,6 +65,7 @@ class TaskFacts:
       leaks: training rows dropped because their text is also in validation or test.
       test_leaks: rows of validation and test whose text training rows had.
       foreign_leaks: training rows dropped because another task is scored on their text.
+      conflicts: texts that stand in the task with different labels or scores.
       long_texts: rows with a text over `LONG` characters; the tokenizer will cut them.
       single_labels: labels with one training row, which have no positive; of a task that is
         trained on.
@@ -72,6 +80,7 @@ class TaskFacts:
     leaks: int = 0
     test_leaks: int = 0
     foreign_leaks: int = 0
+    conflicts: int = 0
     long_texts: int = 0
     single_labels: list[str] = field(default_factory=list)
     unseen_labels: list[str] = field(default_factory=list)
@@ -81,10 +90,11 @@ class TaskFacts:
     def remarks(self) -> str:
         """What a user should know of the rows, in one line; empty if there is nothing."""
         counted = (
-            (self.incomplete, "row(s) without text or label dropped"),
+            (self.incomplete, "row(s) without text, label, pair or score dropped"),
             (self.leaks, "training row(s) dropped, their text is in validation or test"),
             (self.foreign_leaks, "training row(s) dropped, another task is scored on their text"),
             (self.repeats, "repeated training row(s) dropped"),
+            (self.conflicts, "text(s) with different labels or scores"),
             (self.long_texts, f"text(s) over {LONG:,} characters will be cut"),
         )
         named = (
@@ -175,6 +185,7 @@ def load_task(
       DataError: a file that cannot be read, or no usable row.
     """
     frame, facts = read_rows(config, base, seed=seed)
+    facts.conflicts = conflicts(config, frame)
     frame, facts.leaks, facts.test_leaks, facts.repeats = drop_leaks_and_repeats(
         frame, drop_leaks=drop_leaks
     )
@@ -367,6 +378,17 @@ def _limited(config: TaskConfig, frame: pl.DataFrame, seeds: Seeds) -> pl.DataFr
     aside = train[sorted(int(i) for i in order[rows : rows + wanted])]
     aside = aside.with_columns(pl.lit("validation").alias("split"))
     return pl.concat([kept, aside, frame.filter(~trains)]).sort("row")
+
+
+def conflicts(config: TaskConfig, frame: pl.DataFrame) -> int:
+    """How many texts stand in a task with different labels or scores; one of them must be wrong."""
+    if config.kind not in ("single", "multi", "hierarchical", "graded"):
+        return 0
+    value = pl.col("score") if config.kind == "graded" else pl.col("labels").list.sort()
+    if config.kind == "hierarchical":
+        value = pl.col("labels").list.last()
+    distinct = frame.select(row_key(frame).alias("key"), value.alias("value")).unique()
+    return distinct.group_by("key").len().filter(pl.col("len") > 1).height
 
 
 def describe(task: Task, facts: TaskFacts) -> None:

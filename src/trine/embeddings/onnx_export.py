@@ -83,8 +83,10 @@ class OnnxBackend:
 
 
 def has_onnx(folder: Path) -> bool:
-    """Whether a folder has a graph and what is needed to run it."""
-    return (folder / GRAPH).is_file() and (folder / _SETTINGS).is_file()
+    """Whether a folder is an export, be it a damaged one."""
+    if (folder / _SETTINGS).is_file():
+        return True
+    return (folder / GRAPH).is_file() and not (folder / "config.json").is_file()
 
 
 def open_onnx(
@@ -95,11 +97,9 @@ def open_onnx(
     Raises:
       DataError: if the folder is not one, or a file of it is missing or damaged.
     """
-    if not has_onnx(folder):
-        raise DataError(
-            f"{folder} has no {GRAPH} with its {_SETTINGS}",
-            hint="make it with: trine embeddings export MODEL --onnx",
-        )
+    for name in (GRAPH, _SETTINGS):
+        if not (folder / name).is_file():
+            raise DataError(f"{folder} has no {name}", hint=_AGAIN)
     settings = _settings(folder / _SETTINGS)
     return Encoder(
         _tokenizer(folder / _TOKENIZER, settings["pad_token"]),

@@ -126,8 +126,17 @@ def write_train_report(
         save_table(table, run.tables, "choices")
         sections.append(Section(CHOICES, tables=[table], figures=_branch_losses(run, choices)))
     metrics = read_metrics(run.metrics_path)
+    plain = [task.name for task in recipe.trained if task.kind == "unlabelled"]
+    note = ""
+    if metrics.height and plain:  # it has no other loss
+        note = f" Of {', '.join(plain)}, without labels: the divergence from the base."
+        of_base = pl.col("task").is_in(plain)
+        loss = pl.when(of_base).then(pl.col("distillation")).otherwise(pl.col("loss"))
+        metrics = metrics.with_columns(loss.alias("loss"))
     if metrics.height:
-        sections.append(Section("Training", figures=[_losses(metrics, run.figures, "losses")]))
+        sections.append(
+            Section("Training", figures=[_losses(metrics, run.figures, "losses", note=note)])
+        )
     if remarks:
         sections.append(Section("Data", notes=list(remarks)))
     updates = trained.get("updates", {})
@@ -166,7 +175,12 @@ def _branch_losses(run: Run, choices: Sequence[Choice]) -> list[Picture]:
 
 
 def _losses(
-    metrics: pl.DataFrame, directory: Path, name: str, whose: str = "", steps: str = "step"
+    metrics: pl.DataFrame,
+    directory: Path,
+    name: str,
+    whose: str = "",
+    steps: str = "step",
+    note: str = "",
 ) -> Picture:
     from matplotlib.ticker import MaxNLocator
 
@@ -188,5 +202,5 @@ def _losses(
         axes.legend(fontsize=7)
     saved = save_figure(figure, smooth, directory, name)
     smoothing = f"without its weight, mean of the last {_WINDOW} batches"
-    caption = f"Loss of each task's batches{whose}, {smoothing}."
+    caption = f"Loss of each task's batches{whose}, {smoothing}.{note}"
     return picture(saved, caption)

@@ -389,7 +389,7 @@ def plan(recipe: Recipe, base: Path) -> dict[str, Any]:
                 "role": task.config.role,
                 "rows": dict(fact.splits),
                 "languages": len(task.languages),
-                "labels": len(rows[task.name].names) if task.name in rows else None,
+                "labels": _labels(task) if task.name in rows else None,
                 "loss": loss_name(task.config, training) if task.name in rows else None,
                 "batch_size": task.config.batch_size or training.batch_size,
                 "rate": None if (r := rates.get(task.name)) is None else round(float(r), 4),
@@ -399,6 +399,13 @@ def plan(recipe: Recipe, base: Path) -> dict[str, Any]:
             for task, fact in zip(tasks, facts, strict=True)
         ],
     }
+
+
+def _labels(task: Task) -> int:
+    """Distinct labels of the training rows, of several levels all; of pairs their groups."""
+    if "labels" not in task.frame.columns:
+        return 0
+    return task.train["labels"].explode().drop_nulls().n_unique()
 
 
 def _millions(count: int) -> str:

@@ -7,7 +7,7 @@ import json
 import logging
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -132,7 +132,7 @@ def fit(
     resumed = 0 if checkpoint is None else int(checkpoint.name.rpartition("-")[2])
     if metrics is not None:
         _keep_until(metrics, resumed)
-    record = _Record(metrics, resumed)
+    record = _Record(metrics, resumed, frozenset(t.name for t in tasks if t.kind == "unlabelled"))
     stop = StopAfterStep(say)
     callbacks: list[TrainerCallback] = [record, stop, MarkWhole()]
     if keep and before is not None:
@@ -240,9 +240,12 @@ def make_trainer(
 
 
 class _Record(TrainerCallback):
-    """One row a step and task to the metrics; the losses beside the progress bar."""
+    """One row a step and task to the metrics; the losses beside the progress bar.
 
-    def __init__(self, path: Path | None, resumed: int) -> None:
+    What is told of unlabelled text, which has no loss of its own, is its distillation.
+    """
+
+    def __init__(self, path: Path | None, resumed: int, unlabelled: Collection[str]) -> None:
         self.trainer: TaskTrainer | None = None
         self.shown: Shown | None = None
         self.losses: dict[str, list[float]] = {}
@@ -250,11 +253,15 @@ class _Record(TrainerCallback):
         self.tokens = 0
         self._began = 0.0
         self._rate: float | None = None
+        self._unlabelled = unlabelled
         if path is not None and resumed:
             rows = read_metrics(path)
-            for name, loss in rows.select("task", "loss").iter_rows():
-                self.losses.setdefault(name, []).append(loss)
+            for row in rows.iter_rows(named=True):
+                self.losses.setdefault(row["task"], []).append(self._told(row["task"], row))
         self._writer = None if path is None else MetricsWriter(path)
+
+    def _told(self, task: str, parts: Mapping[str, Any]) -> float:
+        return float(parts["distillation" if task in self._unlabelled else "loss"])
 
     def close(self) -> None:
         if self._writer is not None:
@@ -277,8 +284,9 @@ class _Record(TrainerCallback):
             name = key.removeprefix(_KEY)
             tokens = trainer.tokens[key][0]
             self.tokens += tokens
-            self.losses.setdefault(name, []).append(parts["loss"])
-            notes.append(f"{name} {parts['loss']:.2f}")
+            told = self._told(name, parts)
+            self.losses.setdefault(name, []).append(told)
+            notes.append(f"{name} {told:.2f}")
             if self._writer is not None:
                 self._writer.write(
                     step=state.global_step, task=name, **parts, tokens=tokens, rate=self._rate,

@@ -99,7 +99,8 @@ def _scores(
 
 
 def _over_draws(metric: str, values: Sequence[float], n: int) -> Measured:
-    spread = float(np.std(values, ddof=1)) if len(values) > 1 else math.nan
+    # Draws of tables with few rows may all be the same rows: then they say nothing of an error.
+    spread = float(np.std(values, ddof=1)) if len(values) > 1 and np.ptp(values) else math.nan
     se = 100 * spread / math.sqrt(len(values)) if math.isfinite(spread) else None
     return Measured(metric, 100 * float(np.mean(values)), se, n)
 
