@@ -217,6 +217,30 @@ def test_hierarchies_are_scored_on_the_finest_and_the_coarsest_label() -> None:
     assert rows["accuracy_coarse", "en", 6].score == expected.score
 
 
+def test_a_path_that_ends_early_is_scored_on_the_coarsest_label_only() -> None:
+    measures = ("classification", "clustering", "retrieval", "triplet")
+    base = label_task(each=48, kind="hierarchical", label=("a", "b"), metrics=measures)
+    paths = [[row[0], f"{row[0]}.{i % 2}"] for i, row in enumerate(base.frame["labels"].to_list())]
+    encoder = encoder_for(base)
+    ends = [i % 4 == 3 for i in range(len(paths))]
+    ragged = [path[:1] if end else path for path, end in zip(paths, ends, strict=True)]
+    whole = base.frame.filter(~pl.Series(ends)).height // 2
+
+    def scores(labels: list[list[str]], keep: list[bool]) -> dict[str, tuple[float, int]]:
+        frame = base.frame.with_columns(pl.Series("labels", labels)).filter(pl.Series(keep))
+        rows = evaluate(encoder, Task(base.config, frame), draws=2)
+        return {row.metric: (row.score, row.n) for row in rows}
+
+    found = scores(ragged, [True] * len(paths))
+    fine = scores(paths, [not end for end in ends])
+    coarse = scores(paths, [True] * len(paths))
+    assert found.pop("accuracy_coarse") == coarse["accuracy_coarse"]
+    assert fine.pop("accuracy_coarse")[1] == whole
+    assert found == fine
+    # Nothing below the coarsest level: only that is scored.
+    assert set(scores([path[:1] for path in paths], [True] * len(paths))) == {"accuracy_coarse"}
+
+
 def test_texts_of_is_what_an_evaluation_encodes() -> None:
     several = label_task(("en", "de"), each=120, name="several", kind="multi")
     tasks = [label_task(each=200), several, label_task(each=40, name="c", metrics=("retrieval",))]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import polars as pl
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -18,8 +19,6 @@ FITTED = HeadConfig(start="fitted", rows=64, fit_variants=2)
 
 
 def pair_task(n: int = 12, **more: str) -> Task:
-    import polars as pl
-
     frame = pl.DataFrame(
         {
             "row": range(n),
@@ -45,6 +44,19 @@ def test_the_mixture_has_equal_shares_of_training_rows_only() -> None:
     allowed = {text for task in tasks for text in task.train["text"]}
     assert set(texts) <= allowed
     assert mixture(tasks, 40, Seeds(0).generator("m")).texts == texts
+
+
+def test_a_path_that_ends_early_has_no_label() -> None:
+    (task, _) = head_tasks()
+    config = TaskConfig(name="tree", source="t.csv", kind="hierarchical", label=("a", "b"))
+    paths = [["x", *own][: 1 + i % 2] for i, own in enumerate(task.frame["labels"].to_list())]
+    frame = task.frame.with_columns(pl.Series("labels", paths))
+    found = mixture([Task(config, frame)], 64, Seeds(0).generator("m"))
+    wanted = [f"tree:{path[1]}" if len(path) > 1 else None for path in paths]
+    assert (
+        dict(zip(found.texts, found.labels, strict=True)).items()
+        <= dict(zip(frame["text"], wanted, strict=True)).items()
+    )
 
 
 def test_variants_stand_in_the_group_of_their_text_and_have_no_label() -> None:

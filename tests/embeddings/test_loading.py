@@ -18,9 +18,17 @@ from hypothesis import strategies as st
 from trine.core.errors import ConfigError, DataError
 from trine.embeddings.config import Recipe, TaskConfig, load_recipe
 from trine.embeddings.languages import is_language
-from trine.embeddings.loading import LONG, TaskFacts, load_task, load_tasks, read_table
+from trine.embeddings.loading import (
+    LONG,
+    TaskFacts,
+    label_rows,
+    load_task,
+    load_tasks,
+    read_table,
+)
 from trine.embeddings.splits import drop_leaks_and_repeats, make_split, normalised
 from trine.embeddings.tasks import Task
+from trine.embeddings.training_rows import training_rows
 
 ROWS = [
     ("train", "My card has not arrived.", "card", "en"),
@@ -225,6 +233,25 @@ def test_levels_of_a_hierarchy_keep_their_order(tmp_path: Path) -> None:
     columns = ["text", "fine", "coarse"]
     task, _ = task_of(tmp_path, rows, columns, kind="hierarchical", label=("coarse", "fine"))
     assert task.frame["labels"].to_list() == [["coarse", "fine1"], ["coarse", "fine2"]]
+
+
+def test_a_path_may_end_early_but_has_no_gap(tmp_path: Path) -> None:
+    levels = [
+        ("a", "b", "c"), ("a", "b", None), ("a", " ", ""), ("a", "NaN", "c"), (None, "b", "c"),
+        ("", "", ""), ("a", "b", "d"),
+    ]  # fmt: skip
+    rows = [(f"text {i}", *path) for i, path in enumerate(levels)]
+    columns = ["text", "one", "two", "three"]
+    names = ("one", "two", "three")
+    task, facts = task_of(tmp_path, rows, columns, kind="hierarchical", label=names)
+    assert task.frame["labels"].to_list() == [
+        ["a", "b", "c"], ["a", "b"], ["a"], ["a", "b", "d"]
+    ]  # fmt: skip
+    assert facts.incomplete == 3
+    assert task.finest(task.frame)["row"].to_list() == [0, 6]
+    # Labels that are counted are those of the finest level.
+    assert label_rows(task)["label"].to_list() == ["c", "d"]
+    assert training_rows(task).labels.shape[1] == 3
 
 
 def test_pairs_have_a_group_only_where_one_is_given(tmp_path: Path) -> None:

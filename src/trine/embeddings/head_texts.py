@@ -119,7 +119,11 @@ def mixture(tasks: Sequence[Task], rows: int, generator: np.random.Generator) ->
         chosen = frame[places]
         texts += chosen["text"].to_list()
         if task.kind in ("single", "hierarchical"):
-            labels += [f"{task.name}:{row[-1]}" for row in chosen["labels"].to_list()]
+            depth = len(task.config.labels)  # a path that ends early has no finest label
+            labels += [
+                f"{task.name}:{own[-1]}" if len(own) == depth else None
+                for own in chosen["labels"].to_list()
+            ]
         elif pairs:
             texts += chosen["pair"].to_list()
             labels += [f"{task.name}:{place}" for place in places] * 2

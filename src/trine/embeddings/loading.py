@@ -3,7 +3,8 @@
 What is dropped and why is counted in `TaskFacts`, whose `remarks` the commands say; nothing
 vanishes in silence.
 
-1. Rows without text, label, pair or score (null, NaN, blank) are dropped.
+1. Rows without text, label, pair or score (null, NaN, blank) are dropped. Of several levels the
+   finer ones may be blank: the path of the row ends there.
 2. Splits: names such as dev or valid are mapped; without a split column one is made, seeded, with
    equal texts on one side and every label in train (see `trine.embeddings.splits`). Unlabelled
    text, which nothing is scored on, all trains then.
@@ -325,8 +326,12 @@ def _complete(config: TaskConfig, frame: pl.DataFrame, facts: TaskFacts) -> pl.D
     elif config.kind not in ("pairs", "unlabelled"):
         labels = pl.col("labels")
         label = pl.element().str.to_lowercase()
-        blank = labels.list.eval(label.is_null() | label.is_in(["", "nan"])).list.any()
-        whole = whole & labels.is_not_null() & (labels.list.len() > 0) & ~blank
+        blank = label.is_null() | label.is_in(["", "nan"])
+        if config.kind == "hierarchical":  # a path may end early; a blank inside it stays
+            deep = labels.list.eval(~blank).list.sum()
+            frame = frame.with_columns(labels.list.head(deep))
+        none = labels.list.eval(blank).list.any()
+        whole = whole & labels.is_not_null() & (labels.list.len() > 0) & ~none
     kept = frame.filter(whole.fill_null(False))
     facts.incomplete = frame.height - kept.height
     given = pl.col("language")
@@ -411,6 +416,9 @@ def describe(task: Task, facts: TaskFacts) -> None:
 
 
 def label_rows(task: Task) -> pl.DataFrame:
-    """Columns `split` and `label`: a row for each label of a text, of several levels the finest."""
+    """Columns `split` and `label`: a row for each label of a text, of several levels the finest.
+
+    Texts whose path ends before the finest level have none.
+    """
     labels = pl.col("labels") if task.kind == "multi" else pl.col("labels").list.tail(1)
-    return task.frame.select("split", labels.alias("label")).explode("label")
+    return task.finest(task.frame).select("split", labels.alias("label")).explode("label")

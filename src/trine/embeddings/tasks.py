@@ -9,6 +9,8 @@
 | `pair` | str | graded, pairs |
 | `labels` | list[str] | single (one), multi (any), hierarchical (coarse to fine), pairs (group) |
 | `score` | f64 | graded |
+
+The labels of a hierarchical row may end early: nothing finer is known of its text.
 """
 
 from __future__ import annotations
@@ -48,6 +50,12 @@ class Task:
         """Rows of one split, of one language or of all."""
         chosen = self.frame.filter(pl.col("split") == split)
         return chosen if language is None else chosen.filter(pl.col("language") == language)
+
+    def finest(self, frame: pl.DataFrame) -> pl.DataFrame:
+        """Of a hierarchical task those rows that have a label of the finest level; else all."""
+        if self.kind != "hierarchical":
+            return frame
+        return frame.filter(pl.col("labels").list.len() == len(self.config.labels))
 
     @property
     def train(self) -> pl.DataFrame:

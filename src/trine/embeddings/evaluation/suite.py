@@ -9,6 +9,8 @@
 | unlabelled | none |
 | pairs | bitext if the rows have languages besides the default, else retrieval |
 
+Of a hierarchy, texts whose path ends before the finest level are scored on the coarsest only.
+
 The row of language `all` is the plain mean over languages, its standard error that of a mean of
 independent numbers; a task in one language has no such row.
 """
@@ -293,15 +295,18 @@ def _one_measure(
         return [bitext(scored, known)]
     if measure == "retrieval" and task.kind == "pairs":
         return retrieval(scored, known)
+    if measure == "classification":
+        return _classify(task, scored, train, known, draws)
+    scored, train = task.finest(scored), task.finest(train)
+    if not scored.height:
+        raise DataError("no scored row has a label of the finest level", accepted="one or more")
     if measure == "retrieval":
         return _label_recall(task, scored, train, known)
     if measure == "triplet":
         labels = _labels(task, scored)
         texts = known.of(scored["text"].to_list())
         return triplets(texts, labels, seeds.generator("triplets"))
-    if measure == "clustering":
-        return [clustering(_with_label(scored, -1), known)]
-    return _classify(task, scored, train, known, draws)
+    return [clustering(_with_label(scored, -1), known)]
 
 
 def _labels(task: Task, frame: pl.DataFrame) -> list[list[str]]:
@@ -330,7 +335,10 @@ def _classify(
         return multilabel(
             train.select("text", "labels"), scored.select("text", "labels"), known, draws=draws
         )
-    found = [classification(_with_label(train, -1), _with_label(scored, -1), known, draws=draws)]
+    found: list[Measured] = []
+    if (whole := task.finest(scored)).height:
+        examples = _with_label(task.finest(train), -1)
+        found.append(classification(examples, _with_label(whole, -1), known, draws=draws))
     if task.kind == "hierarchical":
         coarse = classification(_with_label(train, 0), _with_label(scored, 0), known, draws=draws)
         found.append(replace(coarse, metric="accuracy_coarse"))
