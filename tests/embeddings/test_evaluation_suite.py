@@ -75,7 +75,7 @@ def by_key(rows: list[ScoreRow]) -> dict[tuple[str, str, int], ScoreRow]:
 
 
 def test_every_language_and_width_and_their_mean() -> None:
-    task = label_task(("de", "en", "fr"))
+    task = label_task(("de", "en", "fr"), each=36)
     encoder = encoder_for(task)
     rows = by_key(evaluate(encoder, task, widths=[2, 6, 2], draws=3, model_name="mine"))
     metrics = ("accuracy", "triplet_random", "triplet_hard")

@@ -568,6 +568,18 @@ def test_what_was_dropped_and_odd_labels_are_told_in_a_line(tmp_path: Path) -> N
     assert TaskFacts("cards", rows=3).remarks == ""
 
 
+def test_labels_of_a_hierarchy_are_told_with_what_stands_above_them(tmp_path: Path) -> None:
+    paths = [("train", "left", "other")] * 3 + [
+        ("train", "right", "other"),
+        ("test", "up", "other"),
+    ]
+    rows = [(split, f"text {i}", a, b) for i, (split, a, b) in enumerate(paths)]
+    options = {"kind": "hierarchical", "label": ("a", "b"), "split": "split"}
+    _, facts = task_of(tmp_path, rows, ["split", "text", "a", "b"], **options)
+    assert facts.single_labels == ["right", "right / other"]
+    assert facts.unseen_labels == ["up", "up / other"]
+
+
 def test_texts_of_signs_only_are_compared_as_they_are(tmp_path: Path) -> None:
     rows = [("train", "😀", "a"), ("train", "?!", "a"), ("test", "😜", "a"), ("test", "?!", "a")]
     task, facts = task_of(tmp_path, rows, ["split", "text", "label"], split="split")

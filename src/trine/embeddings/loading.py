@@ -407,12 +407,26 @@ def describe(task: Task, facts: TaskFacts) -> None:
     )
     facts.long_texts = frame.filter(long).height
     if task.kind in ("single", "multi", "hierarchical") and "train" in facts.splits:
-        rows = label_rows(task)
+        rows = _path_rows(task) if task.kind == "hierarchical" else label_rows(task)
         counts = rows.filter(pl.col("split") == "train")["label"].value_counts()
         if task.config.role == "train":
             facts.single_labels = sorted(counts.filter(pl.col("count") == 1)["label"].to_list())
         seen = set(counts["label"].to_list())
         facts.unseen_labels = sorted(set(rows["label"].to_list()) - seen)
+
+
+def _path_rows(task: Task) -> pl.DataFrame:
+    """Columns `split` and `label`: of each text its path down to each level, as `coarse / fine`.
+
+    A label of a hierarchy is what stands above it, too: `other` of two branches is two labels.
+    """
+    levels = [
+        task.frame.filter(pl.col("labels").list.len() >= depth).select(
+            "split", pl.col("labels").list.head(depth).list.join(" / ").alias("label")
+        )
+        for depth in range(1, len(task.config.labels) + 1)
+    ]
+    return pl.concat(levels)
 
 
 def label_rows(task: Task) -> pl.DataFrame:

@@ -22,7 +22,7 @@ import math
 import warnings
 from collections.abc import Mapping, Sequence
 from contextlib import redirect_stderr
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from io import StringIO
 from typing import Any
 
@@ -49,6 +49,8 @@ DRAWS = 10
 
 # Of MTEB's multi-label classifier.
 _NEIGHBOURS = 5
+_EXAMPLES = 8
+"""Of a label, in a draw of a classification; `AbsTaskClassification.samples_per_label`."""
 
 _BATCH = {"batch_size": 256, "show_progress_bar": False}
 
@@ -99,8 +101,7 @@ def _scores(
 
 
 def _over_draws(metric: str, values: Sequence[float], n: int) -> Measured:
-    # Draws of tables with few rows may all be the same rows: then they say nothing of an error.
-    spread = float(np.std(values, ddof=1)) if len(values) > 1 and np.ptp(values) else math.nan
+    spread = float(np.std(values, ddof=1)) if len(values) > 1 else math.nan
     se = 100 * spread / math.sqrt(len(values)) if math.isfinite(spread) else None
     return Measured(metric, 100 * float(np.mean(values)), se, n)
 
@@ -157,7 +158,10 @@ def classification(
         _calculate_scores=_accuracy,
     )
     values = [draw["accuracy"] for draw in scores["scores_per_experiment"]]
-    return _over_draws("accuracy", values, test.height)
+    found = _over_draws("accuracy", values, test.height)
+    if max(train[label].value_counts()["count"].to_list()) <= _EXAMPLES:
+        return replace(found, se=None)  # every draw has the same rows: their spread says nothing
+    return found
 
 
 def multilabel(
