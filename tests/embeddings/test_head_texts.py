@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import polars as pl
 import pytest
@@ -18,7 +20,7 @@ from trine.embeddings.tasks import Task
 FITTED = HeadConfig(start="fitted", rows=64, fit_variants=2)
 
 
-def pair_task(n: int = 12, **more: str) -> Task:
+def pair_task(n: int = 12, **more: Any) -> Task:
     frame = pl.DataFrame(
         {
             "row": range(n),

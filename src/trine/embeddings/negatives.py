@@ -70,8 +70,8 @@ def nearest_labels(
         rows = np.arange(len(similar))
         similar[rows, begin + rows] = -np.inf
         similar[:, ~whole] = -np.inf
-        for row in rows if related else ():
-            similar[row, list(related.get(begin + int(row), ()))] = -np.inf
+        for row in range(len(similar)) if related else ():
+            similar[row, list(related.get(begin + row, ()))] = -np.inf
         order = np.argsort(-similar, axis=1, kind="stable")[:, :count]
         none = np.isneginf(np.take_along_axis(similar, order, axis=1))
         found[begin : begin + block] = np.where(none, -1, order)
