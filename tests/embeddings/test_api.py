@@ -157,7 +157,8 @@ def test_of_a_batch_with_a_text_that_is_refused_the_others_are_kept(
     fake.plan = ["long"]
     with pytest.raises(DataError, match=r"refused a text \(400\): at most 8192 tokens") as caught:
         asked.encode(texts)
-    assert "the text begins 'an endless text'; what was fetched is kept" in str(caught.value)
+    assert "the text begins 'an endless text'; " in str(caught.value)
+    assert str(caught.value).endswith("what was fetched is kept")
     assert "check the key" not in str(caught.value)
     assert SECRET[:10] not in str(caught.value)
     assert fake.batches == [["a", "bb"], ["ccc"]]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ from trine.embeddings.evaluation.suite import (
 )
 from trine.embeddings.evaluation.vectors import TextVectors
 from trine.embeddings.tasks import ScoreRow, Task
+from trine.embeddings.transfer_analysis import main_rows
 
 KINDS = 3
 
@@ -215,6 +217,21 @@ def test_hierarchies_are_scored_on_the_finest_and_the_coarsest_label() -> None:
     single = Task(TaskConfig(name="topic", source="x", metrics=("classification",)), coarse)
     (expected,) = evaluate(encoder_for(task), single, draws=2)
     assert rows["accuracy_coarse", "en", 6].score == expected.score
+
+
+def test_the_coarsest_level_is_scored_where_the_finest_has_no_examples(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    base = label_task(each=36, kind="hierarchical", label=("a", "b"), metrics=("classification",))
+    paths = [
+        [label, "fine"] if i == 71 else [label]
+        for i, (label,) in enumerate(base.frame["labels"].to_list())
+    ]
+    task = Task(base.config, base.frame.with_columns(pl.Series("labels", paths)))
+    rows = by_key(evaluate(encoder_for(base), task, draws=2))
+    assert set(rows) == {("accuracy_coarse", "en", 6)}
+    assert "task topic is scored on its coarsest level only" in caplog.text
+    assert main_rows(pl.DataFrame([asdict(row) for row in rows.values()])).height == 1
 
 
 def test_a_path_that_ends_early_is_scored_on_the_coarsest_label_only() -> None:

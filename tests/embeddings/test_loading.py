@@ -562,8 +562,7 @@ def test_what_was_dropped_and_odd_labels_are_told_in_a_line(tmp_path: Path) -> N
     assert facts.remarks == (
         "task cards: 1 row(s) without text, label, pair or score dropped; 1 training row(s) "
         "dropped, their text is in validation or test; 1 repeated training row(s) dropped; "
-        "2 label(s) with one training row, which has no positive ('a', 'b'); "
-        "1 label(s) in no training row ('c')"
+        "2 label(s) with one training row ('a', 'b'); 1 label(s) in no training row ('c')"
     )
     assert TaskFacts("cards", rows=3).remarks == ""
 
@@ -578,6 +577,32 @@ def test_labels_of_a_hierarchy_are_told_with_what_stands_above_them(tmp_path: Pa
     _, facts = task_of(tmp_path, rows, ["split", "text", "a", "b"], **options)
     assert facts.single_labels == ["right", "right / other"]
     assert facts.unseen_labels == ["up", "up / other"]
+
+
+def test_a_split_of_a_hierarchy_has_every_path_in_train() -> None:
+    paths = [["Food", "other"]] * 30 + [["Sport", "other"]] * 2 + [["Sport", "ball"]] * 10
+    frame = frame_of([(f"text {i}", "") for i in range(len(paths))]).with_columns(
+        pl.Series("labels", paths)
+    )
+    for seed in range(40):
+        made = make_split(config_of(kind="hierarchical", label=("a", "b")), frame, seed)
+        taught = made.filter(split="train")["labels"].to_list()
+        assert {tuple(path) for path in taught} == {tuple(path) for path in paths}
+        assert made.filter(split="test").height == 8  # a fifth of each path, rounded
+
+
+def test_a_text_conflicts_where_its_paths_part(tmp_path: Path) -> None:
+    for number, (paths, count) in enumerate(
+        (
+            ([("Sport", "other"), ("Food", "other")], 1),
+            ([("Sport", ""), ("Sport", "ball")], 0),
+            ([("Sport", "ball"), ("Sport", "run"), ("Sport", "run")], 1),
+        )
+    ):
+        rows = [("train", "same", *path) for path in paths]
+        options = {"kind": "hierarchical", "label": ("a", "b"), "split": "split"}
+        _, facts = task_of(tmp_path / str(number), rows, ["split", "text", "a", "b"], **options)
+        assert facts.conflicts == count
 
 
 def test_texts_of_signs_only_are_compared_as_they_are(tmp_path: Path) -> None:

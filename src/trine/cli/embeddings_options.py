@@ -48,11 +48,11 @@ MixtureOption = Annotated[
 
 def mixture_tasks(recipe: Path | None) -> list[Any] | None:
     """The tasks of the recipe, if one is given."""
-    return None if recipe is None else suite_tasks(recipe, "--mixture")
+    return None if recipe is None else suite_tasks(recipe, "--mixture", tell=False)
 
 
-def suite_tasks(suite: Path, what: str) -> list[Any]:
-    """The tasks of a recipe, loaded for a command."""
+def suite_tasks(suite: Path, what: str, *, tell: bool = True) -> list[Any]:
+    """The tasks of a recipe, loaded for a command; what is odd in their rows is told."""
     from trine.core.extras import require
     from trine.embeddings.config import load_recipe
     from trine.embeddings.loading import load_tasks
@@ -60,6 +60,6 @@ def suite_tasks(suite: Path, what: str) -> list[Any]:
     resolved, base = load_recipe(suite)
     require("embeddings", what)
     tasks, facts = load_tasks(resolved, base)
-    for line in (each.remarks for each in facts if each.remarks):
+    for line in (each.remarks for each in facts if tell and each.remarks):
         say(line)
     return tasks

@@ -224,7 +224,8 @@ class ApiModel:
                 start = _masked(batch[0])[:60]
                 raise DataError(
                     f"{self.shown} refused a text ({error.status_code}): {_answer(error)}",
-                    hint=f"the text begins {start!r}; what was fetched is kept",
+                    hint=f"the text begins {start!r}; if it looks well, check the model's name; "
+                    "what was fetched is kept",
                 ) from None  # the cause may carry the request with its key
             half = len(batch) // 2
             yield from self._fetched(client, batch[:half])

@@ -33,6 +33,7 @@ from trine.embeddings.splits import (
     every_text,
     make_split,
     named_split,
+    path_rows,
     row_key,
 )
 from trine.embeddings.table_files import cast_column, read_table
@@ -99,7 +100,7 @@ class TaskFacts:
             (self.long_texts, f"text(s) over {LONG:,} characters will be cut"),
         )
         named = (
-            (self.single_labels, "with one training row, which has no positive"),
+            (self.single_labels, "with one training row"),
             (self.unseen_labels, "in no training row"),
         )
         parts = [f"{count:,} {what}" for count, what in counted if count]
@@ -389,10 +390,12 @@ def conflicts(config: TaskConfig, frame: pl.DataFrame) -> int:
     """How many texts stand in a task with different labels or scores; one of them must be wrong."""
     if config.kind not in ("single", "multi", "hierarchical", "graded"):
         return 0
+    keyed = frame.with_columns(row_key(frame).alias("key"))
+    if config.kind == "hierarchical":  # a path that ends early is no other label
+        each = path_rows(keyed, "key").unique().group_by("key", "depth").len()
+        return each.filter(pl.col("len") > 1)["key"].n_unique()
     value = pl.col("score") if config.kind == "graded" else pl.col("labels").list.sort()
-    if config.kind == "hierarchical":
-        value = pl.col("labels").list.last()
-    distinct = frame.select(row_key(frame).alias("key"), value.alias("value")).unique()
+    distinct = keyed.select("key", value.alias("value")).unique()
     return distinct.group_by("key").len().filter(pl.col("len") > 1).height
 
 
@@ -407,26 +410,12 @@ def describe(task: Task, facts: TaskFacts) -> None:
     )
     facts.long_texts = frame.filter(long).height
     if task.kind in ("single", "multi", "hierarchical") and "train" in facts.splits:
-        rows = _path_rows(task) if task.kind == "hierarchical" else label_rows(task)
+        rows = path_rows(task.frame, "split") if task.kind == "hierarchical" else label_rows(task)
         counts = rows.filter(pl.col("split") == "train")["label"].value_counts()
         if task.config.role == "train":
             facts.single_labels = sorted(counts.filter(pl.col("count") == 1)["label"].to_list())
         seen = set(counts["label"].to_list())
         facts.unseen_labels = sorted(set(rows["label"].to_list()) - seen)
-
-
-def _path_rows(task: Task) -> pl.DataFrame:
-    """Columns `split` and `label`: of each text its path down to each level, as `coarse / fine`.
-
-    A label of a hierarchy is what stands above it, too: `other` of two branches is two labels.
-    """
-    levels = [
-        task.frame.filter(pl.col("labels").list.len() >= depth).select(
-            "split", pl.col("labels").list.head(depth).list.join(" / ").alias("label")
-        )
-        for depth in range(1, len(task.config.labels) + 1)
-    ]
-    return pl.concat(levels)
 
 
 def label_rows(task: Task) -> pl.DataFrame:

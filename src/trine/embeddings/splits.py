@@ -28,6 +28,7 @@ __all__ = [
     "make_split",
     "named_split",
     "normalised",
+    "path_rows",
     "row_key",
     "text_key",
 ]
@@ -42,6 +43,8 @@ SPLITS = MappingProxyType(
         "test": "test", "testing": "test", "te": "test",
     }
 )  # fmt: skip
+
+_STEP = " / "
 
 # Variation selectors are marks to Unicode, but only choose between two pictures of one emoji.
 _SIGNS = r"[[^\p{L}\p{M}\p{N}]\x{FE00}-\x{FE0F}]+"
@@ -93,8 +96,10 @@ def make_split(config: TaskConfig, frame: pl.DataFrame, seed: int) -> pl.DataFra
       frame: without a split.
       seed: the same for all tasks of a recipe.
     """
-    # Strata: of several label columns the finest, so that every label can be on both sides.
+    # Strata: of several label columns the whole path, so that every label can be on both sides.
     finest = pl.col("labels").list.last() if "labels" in frame.columns else pl.lit("")
+    if config.kind == "hierarchical":
+        finest = pl.col("labels").list.join(_STEP)
     if config.kind == "pairs":
         linked = pl.Series("linked", _linked(frame))
         unit, stratum = pl.coalesce(finest, linked), pl.lit("")
@@ -109,7 +114,10 @@ def make_split(config: TaskConfig, frame: pl.DataFrame, seed: int) -> pl.DataFra
     in_test = (position > 0) & (position <= (count * config.test_share + 0.5).floor())
     if config.kind != "pairs" and "labels" in frame.columns:
         # A label may stand beside others, or on another row of the text, and in no stratum.
-        labels = keyed.select("unit", pl.col("labels").alias("label")).explode("label")
+        if config.kind == "hierarchical":
+            labels = path_rows(keyed, "unit").select("unit", "label")
+        else:
+            labels = keyed.select("unit", pl.col("labels").alias("label")).explode("label")
         first = units.select("unit", "draw").join(labels, on="unit").sort("draw", "unit")
         needed = first.group_by("label", maintain_order=True).first()["unit"].unique()
         in_test = in_test & ~pl.col("unit").is_in(needed.implode())
@@ -118,6 +126,30 @@ def make_split(config: TaskConfig, frame: pl.DataFrame, seed: int) -> pl.DataFra
     )
     joined = keyed.join(sides, on="unit", how="left", maintain_order="left")
     return joined.with_columns(pl.col("side").alias("split")).drop("unit", "stratum", "side")
+
+
+def path_rows(frame: pl.DataFrame, *columns: str) -> pl.DataFrame:
+    """Of each row of a hierarchy its path down to each of its levels.
+
+    A label of a hierarchy is what stands above it, too: `other` of two branches is two labels.
+
+    Args:
+      frame: with `labels`, coarse to fine.
+      columns: to keep.
+
+    Returns:
+      The columns, `depth` (from 1) and `label`, the path as `coarse / fine`.
+    """
+    deepest = frame["labels"].list.len().max()
+    levels = [
+        frame.filter(pl.col("labels").list.len() >= depth).select(
+            *columns,
+            pl.lit(depth).alias("depth"),
+            pl.col("labels").list.head(depth).list.join(_STEP).alias("label"),
+        )
+        for depth in range(1, int(deepest or 1) + 1)  # pyright: ignore[reportArgumentType] (stubs)
+    ]
+    return pl.concat(levels)
 
 
 def _hashes(units: Iterable[str], seed: int) -> list[int]:

@@ -128,7 +128,7 @@ def write_train_report(
     metrics = read_metrics(run.metrics_path)
     plain = [task.name for task in recipe.trained if task.kind == "unlabelled"]
     note = ""
-    if metrics.height and plain:  # it has no other loss
+    if plain and "distillation" in metrics.columns:  # it has no other loss
         note = f" Of {', '.join(plain)}, without labels: the divergence from the base."
         of_base = pl.col("task").is_in(plain)
         loss = pl.when(of_base).then(pl.col("distillation")).otherwise(pl.col("loss"))

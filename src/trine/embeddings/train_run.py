@@ -39,14 +39,14 @@ from trine.embeddings.losses.registry import check_loss, trained_widths
 from trine.embeddings.refit import refit_head
 from trine.embeddings.tasks import ScoreRow, Task
 from trine.embeddings.training import expected_updates, fit
-from trine.embeddings.training_rows import training_rows
+from trine.embeddings.training_rows import TrainingRows, training_rows
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
 
     from trine.embeddings.choices import Choice
 
-__all__ = ["TrainResult", "data_digest", "plan", "train"]
+__all__ = ["TrainResult", "check_recipe", "data_digest", "plan", "train"]
 
 _LOG = logging.getLogger(__name__)
 
@@ -102,7 +102,7 @@ def train(
     """
     tasks, facts = load_tasks(recipe, base)
     if directory is None or not (directory / "run.json").is_file():
-        _check(recipe, tasks)  # before a directory bears the name of a recipe that is none
+        check_recipe(recipe, tasks)  # before a directory bears the name of a recipe that is none
     remarks = [each.remarks for each in facts if each.remarks]
     for line in remarks:
         say(line)
@@ -304,7 +304,7 @@ def _stored(run: Run) -> TrainResult:
     return TrainResult(run, place / "model", place / "model-full", scores, own, choices, document)
 
 
-def _check(recipe: Recipe, tasks: Sequence[Task]) -> None:
+def check_recipe(recipe: Recipe, tasks: Sequence[Task]) -> None:
     """What can be told of a recipe before its base is read.
 
     Raises:
@@ -365,7 +365,7 @@ def plan(recipe: Recipe, base: Path) -> dict[str, Any]:
       ConfigError, DataError: as training would.
     """
     tasks, facts = load_tasks(recipe, base)
-    _check(recipe, tasks)
+    check_recipe(recipe, tasks)
     trained = [task for task in tasks if task.config.role == "train"]
     rows = {task.name: training_rows(task) for task in trained}
     sizes = [len(own) for own in rows.values()]
@@ -389,7 +389,7 @@ def plan(recipe: Recipe, base: Path) -> dict[str, Any]:
                 "role": task.config.role,
                 "rows": dict(fact.splits),
                 "languages": len(task.languages),
-                "labels": _labels(task) if task.name in rows else None,
+                "labels": _labels(task, rows[task.name]) if task.name in rows else None,
                 "loss": loss_name(task.config, training) if task.name in rows else None,
                 "batch_size": task.config.batch_size or training.batch_size,
                 "rate": None if (r := rates.get(task.name)) is None else round(float(r), 4),
@@ -401,11 +401,11 @@ def plan(recipe: Recipe, base: Path) -> dict[str, Any]:
     }
 
 
-def _labels(task: Task) -> int:
+def _labels(task: Task, rows: TrainingRows) -> int:
     """Distinct labels of the training rows, of several levels all; of pairs their groups."""
-    if "labels" not in task.frame.columns:
-        return 0
-    return task.train["labels"].explode().drop_nulls().n_unique()
+    if task.kind == "pairs":
+        return task.train["labels"].explode().drop_nulls().n_unique()
+    return len(rows.names)
 
 
 def _millions(count: int) -> str:

@@ -261,7 +261,8 @@ class _Record(TrainerCallback):
         self._writer = None if path is None else MetricsWriter(path)
 
     def _told(self, task: str, parts: Mapping[str, Any]) -> float:
-        return float(parts["distillation" if task in self._unlabelled else "loss"])
+        kept = parts.get("distillation") if task in self._unlabelled else None
+        return float(parts["loss"] if kept is None else kept)
 
     def close(self) -> None:
         if self._writer is not None:

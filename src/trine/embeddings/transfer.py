@@ -42,7 +42,7 @@ from trine.core.progress import Progress, SilentProgress
 from trine.core.runs import Run, open_run
 from trine.core.seeding import Seeds
 from trine.embeddings.branches import single_recipe, task_updates
-from trine.embeddings.choices import Choice, check_validation, load_choices
+from trine.embeddings.choices import Choice, load_choices
 from trine.embeddings.config import Recipe
 from trine.embeddings.loading import load_tasks
 from trine.embeddings.tasks import ScoreRow, Task
@@ -178,12 +178,13 @@ def transfer(
         raise UsageError(f"{len(learned)} trained task(s) in the recipe", accepted="two or more")
     if seeds < 1:
         raise UsageError(f"{seeds} seeds", accepted="one or more; three for a claim")
+    from trine.embeddings.train_run import check_recipe
     from trine.embeddings.transfer_report import write_transfer_report
 
     if any(width < 1 for width in widths):
         raise UsageError(f"width {min(widths)}", accepted="1 or more")
     tasks, facts = load_tasks(recipe, base)
-    check_validation(recipe, tasks)
+    check_recipe(recipe, tasks)
     for line in (each.remarks for each in facts if each.remarks):
         say(line)
     identity = StudyConfig(

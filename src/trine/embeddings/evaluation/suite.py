@@ -71,6 +71,7 @@ MAIN_METRIC = {
     "bitext": "f1",
     "retrieval": "recall@1",
     "triplet": "triplet_hard",
+    "coarse classification": "accuracy_coarse",
 }
 
 
@@ -335,13 +336,18 @@ def _classify(
         return multilabel(
             train.select("text", "labels"), scored.select("text", "labels"), known, draws=draws
         )
-    found: list[Measured] = []
+    if task.kind != "hierarchical":
+        return [classification(_with_label(train, -1), _with_label(scored, -1), known, draws=draws)]
+    coarse = classification(_with_label(train, 0), _with_label(scored, 0), known, draws=draws)
+    found = [replace(coarse, metric="accuracy_coarse")]
     if (whole := task.finest(scored)).height:
         examples = _with_label(task.finest(train), -1)
-        found.append(classification(examples, _with_label(whole, -1), known, draws=draws))
-    if task.kind == "hierarchical":
-        coarse = classification(_with_label(train, 0), _with_label(scored, 0), known, draws=draws)
-        found.append(replace(coarse, metric="accuracy_coarse"))
+        try:
+            fine = classification(examples, _with_label(whole, -1), known, draws=draws)
+        except DataError as error:
+            _LOG.warning("task %s is scored on its coarsest level only: %s", task.name, error)
+        else:
+            found.insert(0, fine)
     return found
 
 
