@@ -219,6 +219,20 @@ def test_hierarchies_are_scored_on_the_finest_and_the_coarsest_label() -> None:
     assert rows["accuracy_coarse", "en", 6].score == expected.score
 
 
+def test_equal_names_under_different_parents_are_different_labels() -> None:
+    base = label_task(each=36, kind="hierarchical", label=("a", "b"), metrics=("classification",))
+    names = base.frame["labels"].to_list()
+    shared = Task(
+        base.config, base.frame.with_columns(pl.Series("labels", [[n, "other"] for (n,) in names]))
+    )
+    own = Task(
+        base.config, base.frame.with_columns(pl.Series("labels", [[n, n] for (n,) in names]))
+    )
+    encoder = encoder_for(base)
+    found, expected = (by_key(evaluate(encoder, task, draws=2)) for task in (shared, own))
+    assert found["accuracy", "en", 6].score == expected["accuracy", "en", 6].score > 50
+
+
 def test_the_coarsest_level_is_scored_where_the_finest_has_no_examples(
     caplog: pytest.LogCaptureFixture,
 ) -> None:

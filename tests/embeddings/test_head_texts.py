@@ -54,7 +54,7 @@ def test_a_path_that_ends_early_has_no_label() -> None:
     paths = [["x", *own][: 1 + i % 2] for i, own in enumerate(task.frame["labels"].to_list())]
     frame = task.frame.with_columns(pl.Series("labels", paths))
     found = mixture([Task(config, frame)], 64, Seeds(0).generator("m"))
-    wanted = [f"tree:{path[1]}" if len(path) > 1 else None for path in paths]
+    wanted = [f"tree:{' / '.join(path)}" if len(path) > 1 else None for path in paths]
     assert (
         dict(zip(found.texts, found.labels, strict=True)).items()
         <= dict(zip(frame["text"], wanted, strict=True)).items()

@@ -249,8 +249,8 @@ def test_a_path_may_end_early_but_has_no_gap(tmp_path: Path) -> None:
     ]  # fmt: skip
     assert facts.incomplete == 3
     assert task.finest(task.frame)["row"].to_list() == [0, 6]
-    # Labels that are counted are those of the finest level.
-    assert label_rows(task)["label"].to_list() == ["c", "d"]
+    # Labels that are counted are whole paths.
+    assert label_rows(task)["label"].to_list() == ["a / b / c", "a / b / d"]
     assert training_rows(task).labels.shape[1] == 3
 
 

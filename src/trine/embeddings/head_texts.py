@@ -21,6 +21,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from trine.embeddings.config import HeadConfig
+from trine.embeddings.splits import STEP
 from trine.embeddings.tasks import Task
 
 __all__ = ["HeadTexts", "head_texts", "mixture", "variant"]
@@ -121,7 +122,7 @@ def mixture(tasks: Sequence[Task], rows: int, generator: np.random.Generator) ->
         if task.kind in ("single", "hierarchical"):
             depth = len(task.config.labels)  # a path that ends early has no finest label
             labels += [
-                f"{task.name}:{own[-1]}" if len(own) == depth else None
+                f"{task.name}:{STEP.join(own)}" if len(own) == depth else None
                 for own in chosen["labels"].to_list()
             ]
         elif pairs:

@@ -29,6 +29,7 @@ from trine.core.seeding import Seeds
 from trine.embeddings.config import Recipe, TaskConfig
 from trine.embeddings.languages import check_language, language_code
 from trine.embeddings.splits import (
+    STEP,
     drop_leaks_and_repeats,
     every_text,
     make_split,
@@ -419,9 +420,11 @@ def describe(task: Task, facts: TaskFacts) -> None:
 
 
 def label_rows(task: Task) -> pl.DataFrame:
-    """Columns `split` and `label`: a row for each label of a text, of several levels the finest.
+    """Columns `split` and `label`: a row for each label of a text, of several levels the path.
 
     Texts whose path ends before the finest level have none.
     """
-    labels = pl.col("labels") if task.kind == "multi" else pl.col("labels").list.tail(1)
-    return task.finest(task.frame).select("split", labels.alias("label")).explode("label")
+    frame = task.finest(task.frame)
+    if task.kind == "multi":
+        return frame.select("split", pl.col("labels").alias("label")).explode("label")
+    return frame.select("split", pl.col("labels").list.join(STEP).alias("label"))

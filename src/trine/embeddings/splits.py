@@ -22,6 +22,7 @@ from trine.embeddings.config import TaskConfig
 
 __all__ = [
     "SPLITS",
+    "STEP",
     "drop_leaks_and_repeats",
     "every_text",
     "first_rows",
@@ -44,7 +45,8 @@ SPLITS = MappingProxyType(
     }
 )  # fmt: skip
 
-_STEP = " / "
+STEP = " / "
+"""Between the levels of a label that is told or compared as one name."""
 
 # Variation selectors are marks to Unicode, but only choose between two pictures of one emoji.
 _SIGNS = r"[[^\p{L}\p{M}\p{N}]\x{FE00}-\x{FE0F}]+"
@@ -99,7 +101,7 @@ def make_split(config: TaskConfig, frame: pl.DataFrame, seed: int) -> pl.DataFra
     # Strata: of several label columns the whole path, so that every label can be on both sides.
     finest = pl.col("labels").list.last() if "labels" in frame.columns else pl.lit("")
     if config.kind == "hierarchical":
-        finest = pl.col("labels").list.join(_STEP)
+        finest = pl.col("labels").list.join(STEP)
     if config.kind == "pairs":
         linked = pl.Series("linked", _linked(frame))
         unit, stratum = pl.coalesce(finest, linked), pl.lit("")
@@ -145,7 +147,7 @@ def path_rows(frame: pl.DataFrame, *columns: str) -> pl.DataFrame:
         frame.filter(pl.col("labels").list.len() >= depth).select(
             *columns,
             pl.lit(depth).alias("depth"),
-            pl.col("labels").list.head(depth).list.join(_STEP).alias("label"),
+            pl.col("labels").list.head(depth).list.join(STEP).alias("label"),
         )
         for depth in range(1, int(deepest or 1) + 1)  # pyright: ignore[reportArgumentType] (stubs)
     ]

@@ -42,6 +42,7 @@ from trine.embeddings.evaluation.mteb_tasks import (
 )
 from trine.embeddings.evaluation.vectors import KnownVectors, TextVectors
 from trine.embeddings.inference import Encoder
+from trine.embeddings.splits import STEP
 from trine.embeddings.tasks import ScoreRow, Task
 
 if TYPE_CHECKING:
@@ -307,15 +308,18 @@ def _one_measure(
         labels = _labels(task, scored)
         texts = known.of(scored["text"].to_list())
         return triplets(texts, labels, seeds.generator("triplets"))
-    return [clustering(_with_label(scored, -1), known)]
+    return [clustering(_with_label(scored), known)]
 
 
 def _labels(task: Task, frame: pl.DataFrame) -> list[list[str]]:
-    return [row if task.kind == "multi" else row[-1:] for row in frame["labels"].to_list()]
+    rows = frame["labels"].to_list()
+    return rows if task.kind == "multi" else [[STEP.join(row)] for row in rows]
 
 
-def _with_label(frame: pl.DataFrame, level: int) -> pl.DataFrame:
-    return frame.select("text", pl.col("labels").list.get(level, null_on_oob=True).alias("label"))
+def _with_label(frame: pl.DataFrame, levels: int | None = None) -> pl.DataFrame:
+    """Columns `text` and `label`: the path down to so many levels; None: to the last."""
+    labels = pl.col("labels") if levels is None else pl.col("labels").list.head(levels)
+    return frame.select("text", labels.list.join(STEP).alias("label"))
 
 
 def _label_recall(
@@ -337,13 +341,13 @@ def _classify(
             train.select("text", "labels"), scored.select("text", "labels"), known, draws=draws
         )
     if task.kind != "hierarchical":
-        return [classification(_with_label(train, -1), _with_label(scored, -1), known, draws=draws)]
-    coarse = classification(_with_label(train, 0), _with_label(scored, 0), known, draws=draws)
+        return [classification(_with_label(train), _with_label(scored), known, draws=draws)]
+    coarse = classification(_with_label(train, 1), _with_label(scored, 1), known, draws=draws)
     found = [replace(coarse, metric="accuracy_coarse")]
     if (whole := task.finest(scored)).height:
-        examples = _with_label(task.finest(train), -1)
+        examples = _with_label(task.finest(train))
         try:
-            fine = classification(examples, _with_label(whole, -1), known, draws=draws)
+            fine = classification(examples, _with_label(whole), known, draws=draws)
         except DataError as error:
             _LOG.warning("task %s is scored on its coarsest level only: %s", task.name, error)
         else:
